@@ -1,0 +1,1 @@
+"""Rooms, the execution queue, folding of kernel messages, files, settings, lifecycle."""

@@ -1,0 +1,1 @@
+"""Durable I/O: journal, blobs, atomic files, safe directories. The only package that writes files."""

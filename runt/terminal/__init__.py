@@ -1,0 +1,1 @@
+"""Text that came from outside: the stream reducer, SGR runs, sanitising, cell widths. Pure."""
