@@ -1,0 +1,16 @@
+"""Fixtures shared by all tests: a house with its own daemon, removed afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.house import House
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    """A private place with its own daemon; fails if a process of it outlives the test."""
+    with House() as place:
+        yield place
