@@ -30,14 +30,27 @@ client that carry content (STEP2, UPDATE) are counted on both sides, from 1 on e
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import UNSET
 
 from runt.errors import LocalProtocolError, RemoteProtocolError
 from runt.protocol import frames, messages, ysync
+from runt.protocol.events import (
+    BlobReceived,
+    DocName,
+    EventReceived,
+    HelloReceived,
+    PresenceReceived,
+    Refused,
+    RequestReceived,
+    ResponseReceived,
+    SessionEvent,
+    StatusReceived,
+    SyncReceived,
+    Welcomed,
+)
 from runt.protocol.frames import PREAMBLE, PROTOCOL_VERSION, Frame, FrameDecoder, FrameType
 from runt.protocol.messages import (
     Channel,
@@ -51,89 +64,6 @@ from runt.protocol.messages import (
     Welcome,
 )
 from runt.protocol.ysync import SyncKind
-
-DocName = Literal["n", "r", "s"]
-
-
-@dataclass(frozen=True, slots=True)
-class HelloReceived:
-    """A client asks for a channel. ``version`` is the protocol version of its preamble."""
-
-    hello: Hello
-    version: int
-
-    @property
-    def supported(self) -> bool:
-        """Whether this version may use this channel; if not: `refuse` with code ``protocol_version``."""
-        return self.version == PROTOCOL_VERSION or self.hello.channel == "control"
-
-
-@dataclass(frozen=True, slots=True)
-class Welcomed:
-    """The daemon accepted."""
-
-    welcome: Welcome
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The daemon refused; it closes the connection."""
-
-    refusal: Refusal
-
-
-@dataclass(frozen=True, slots=True)
-class SyncReceived:
-    """A y-sync message. ``number`` counts the client's content frames of N (from 1); 0 for all others."""
-
-    doc: DocName
-    kind: SyncKind
-    data: bytes
-    number: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class RequestReceived:
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseReceived:
-    response: Response
-
-
-@dataclass(frozen=True, slots=True)
-class EventReceived:
-    event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class PresenceReceived:
-    presence: Presence
-
-
-@dataclass(frozen=True, slots=True)
-class StatusReceived:
-    status: SessionStatus
-
-
-@dataclass(frozen=True, slots=True)
-class BlobReceived:
-    payload: bytes
-
-
-SessionEvent = (
-    HelloReceived
-    | Welcomed
-    | Refused
-    | SyncReceived
-    | RequestReceived
-    | ResponseReceived
-    | EventReceived
-    | PresenceReceived
-    | StatusReceived
-    | BlobReceived
-)
 
 
 class State(Enum):
@@ -184,6 +114,15 @@ class _Session:
         """The other side's protocol version, once its preamble is here."""
         return self._decoder.version
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing travels any more: refused, broken, or closed by us."""
+        return self._is_closed()
+
+    def _is_closed(self) -> bool:
+        # A method, since a handler may close the session between two events.
+        return self.state is State.CLOSED
+
     def receive(self, data: bytes) -> Iterator[SessionEvent]:
         """Yield the events that ``data`` completes, in order; raise `RemoteProtocolError` where the protocol
         breaks.
@@ -192,11 +131,11 @@ class _Session:
         is raised. After a fault, or once closed, the session yields nothing more.
         """
         try:
-            if self.state is State.CLOSED:
+            if self._is_closed():
                 return
             for frame in self._decoder.feed(data):
                 yield self._event(frame)
-                if self.state is State.CLOSED:
+                if self._is_closed():
                     return
         except RemoteProtocolError:
             self.state = State.CLOSED
