@@ -1,0 +1,449 @@
+"""NotebookDocument: what people and agents write. Cells, their order, their text, the notebook's metadata.
+
+::
+
+    meta : Map { schema, epoch, notebook_id, nbformat, metadata: Map{key: json text}, extra: Map{key: json text} }
+    cells: Map { <key>: Map { pos, type, source: Text, deleted, file_id?, metadata: Map{name: json text},
+                              attachments?: json text, extra?: Map{name: json text} } }
+
+Outputs and execution are not here (`runtime_document`). Order is ``(pos, key)``; moving, deleting and changing the type
+are single last-writer-wins writes.
+
+Invariant: a cell's entry is created once and never replaced or removed, so that whoever types in it keeps his place;
+a deleted cell is one whose ``deleted`` is true.
+"""
+
+from __future__ import annotations
+
+import uuid
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from random import SystemRandom
+from typing import Any
+
+from pycrdt import Map, MapEvent, Text, TextEvent
+
+from runt.notebook import json_text, order_keys, text
+from runt.notebook.cell import CELL_TYPES, Cell, CellKey, CellType, json_map
+from runt.notebook.crdt import CrdtDocument, Origin, read_fields
+from runt.notebook.observers import Observers, Subscription
+from runt.notebook.source_hash import source_hash
+
+__all__ = ["SCHEMA", "Cell", "CellKey", "CellType", "NewCell", "NotebookChange", "NotebookDocument", "source_hash"]
+
+SCHEMA = "1"
+NBFORMAT = "4.5"
+
+# Order keys differ between peers by chance, so the chance must not be a copied generator state (fork).
+_random = SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class NewCell:
+    """A cell to insert. ``key`` is made when None; the JSON values must be JSON."""
+
+    type: CellType = "code"
+    source: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    attachments: Mapping[str, Any] | None = None
+    file_id: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    key: CellKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotebookChange:
+    """What one transaction changed.
+
+    Attributes:
+        origin: who made the transaction.
+        structure: which cells are live, or their order, changed.
+        sources: the byte delta of each source that changed, for `text.delta_edits`; not those of new cells.
+        cells: cells that are new, or of which a field besides pos, deleted and the text in source changed.
+        meta: the notebook's metadata (or another meta field) changed.
+    """
+
+    origin: Origin
+    structure: bool
+    sources: Mapping[CellKey, list[dict[str, Any]]]
+    cells: frozenset[CellKey]
+    meta: bool
+
+
+class NotebookDocument(CrdtDocument):
+    """The notebook. An instance made by the constructor is an empty replica; `create` makes a new notebook."""
+
+    def __init__(self) -> None:
+        super().__init__({"meta": Map, "cells": Map})
+        self._meta: Map[Any] = self._roots["meta"]
+        self._cells: Map[Any] = self._roots["cells"]
+        self._observers: Observers[NotebookChange] = Observers()
+        self._watching = False
+        self._live: dict[CellKey, tuple[str, CellKey]] = {}  # key → (pos or _LAST, key)
+        self._stale: set[CellKey] = set()  # cells whose row in `_live` must be read again
+        self._order: list[CellKey] | None = None
+        self._begin_change()
+
+    @classmethod
+    def create(
+        cls,
+        notebook_id: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        nbformat: str = NBFORMAT,
+    ) -> NotebookDocument:
+        """Make a new notebook without cells, under a new random epoch. Only the owner of a room may."""
+        metadata_texts, extra_texts = _json_texts(metadata or {}), _json_texts(extra or {})
+        document = cls()
+        with document.transaction("create"):
+            meta = document._meta
+            meta["schema"] = SCHEMA
+            meta["epoch"] = uuid.uuid4().hex
+            meta["notebook_id"] = notebook_id
+            meta["nbformat"] = nbformat
+            meta["metadata"] = Map(metadata_texts)
+            meta["extra"] = Map(extra_texts)
+        return document
+
+    # meta
+
+    @property
+    def schema(self) -> str:
+        """The schema that the document was made with; empty in a replica that is not synced yet."""
+        return self._meta_text("schema")
+
+    @property
+    def epoch(self) -> str:
+        """The random name of this history; documents of different epochs must never be merged."""
+        return self._meta_text("epoch")
+
+    @property
+    def notebook_id(self) -> str:
+        """The id of the room."""
+        return self._meta_text("notebook_id")
+
+    @property
+    def nbformat(self) -> str:
+        """Major and minor version of the file format, as ``"4.5"``."""
+        return self._meta_text("nbformat")
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The notebook's metadata as a new dict, keys sorted."""
+        return json_map(self._meta.get("metadata"))
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Top-level keys of the file that nbformat does not know, keys sorted."""
+        return json_map(self._meta.get("extra"))
+
+    def set_metadata(self, name: str, value: Any | None, origin: Origin) -> None:
+        """Set one metadata entry to a JSON value; None removes it."""
+        self._set_json(self._meta, "metadata", name, value, origin)
+
+    def set_extra(self, name: str, value: Any | None, origin: Origin) -> None:
+        """Set one unknown top-level key to a JSON value; None removes it."""
+        self._set_json(self._meta, "extra", name, value, origin)
+
+    def _meta_text(self, name: str) -> str:
+        value = self._meta.get(name)
+        return value if isinstance(value, str) else ""
+
+    # cells
+
+    def keys(self) -> list[CellKey]:
+        """The live cells in order, as a new list. Cached until membership or order changes."""
+        return list(self._ordered())
+
+    def __len__(self) -> int:
+        return len(self._ordered())
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a live cell has that key."""
+        self._ordered()
+        return key in self._live
+
+    def index(self, key: CellKey) -> int:
+        """The place of a live cell in the order, from 0.
+
+        Raises:
+            KeyError: no live cell has that key.
+        """
+        order = self._ordered()
+        row = self._live[key]
+        return bisect_left(order, row, key=self._live.__getitem__)
+
+    def cell(self, key: CellKey) -> Cell:
+        """The cell of that key, deleted or not.
+
+        Raises:
+            KeyError: there never was one.
+        """
+        fields = self._cells.get(key) if isinstance(key, str) else None
+        if not isinstance(fields, Map):
+            raise KeyError(key)
+        return Cell(self, key, fields)
+
+    def deleted_keys(self) -> list[CellKey]:
+        """The deleted cells, in no particular order."""
+        self._ordered()
+        return [CellKey(key) for key in self._cells if key not in self._live]
+
+    def insert_cell(
+        self,
+        index: int,
+        type: CellType = "code",
+        source: str = "",
+        *,
+        key: CellKey | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        attachments: Mapping[str, Any] | None = None,
+        file_id: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        origin: Origin,
+    ) -> CellKey:
+        """Insert a cell before the live cell ``index``; ``len(document)`` inserts at the end.
+
+        Raises:
+            IndexError: ``index`` is outside ``0..len``.
+            ValueError: the key was used before, the type is unknown, or a value is not JSON.
+        """
+        cell = NewCell(type, source, metadata or {}, attachments, file_id, extra or {}, key)
+        return self.insert_cells(index, [cell], origin)[0]
+
+    def insert_cells(self, index: int, cells: Sequence[NewCell], origin: Origin) -> list[CellKey]:
+        """Insert cells next to each other in one transaction; another peer's insertion there stays outside.
+
+        Raises:
+            IndexError, ValueError: as `insert_cell`; nothing was inserted.
+        """
+        keys = [cell.key if cell.key is not None else _new_key() for cell in cells]
+        if len(set(keys)) != len(keys) or any(cell.key is not None and cell.key in self._cells for cell in cells):
+            raise ValueError("a cell key is used already")
+        prepared = [_fields(cell) for cell in cells]
+        with self.transaction(origin):
+            for key, fields, pos in zip(keys, prepared, self._open_gap(index, len(keys)), strict=True):
+                fields["pos"] = pos
+                self._cells[key] = Map(fields)
+            self._mark(keys)
+        return keys
+
+    def delete_cell(self, key: CellKey, origin: Origin) -> None:
+        """Take a cell out of the notebook; its text stays and can be restored. KeyError as `cell`."""
+        self._set_field(key, "deleted", True, origin)
+
+    def restore_cell(self, key: CellKey, origin: Origin) -> None:
+        """Bring a deleted cell back to its place. KeyError as `cell`."""
+        self._set_field(key, "deleted", False, origin)
+
+    def move_cell(self, key: CellKey, index: int, origin: Origin) -> None:
+        """Move a live cell so that it stands at ``index`` afterwards.
+
+        Raises:
+            KeyError: no live cell has that key.
+            IndexError: ``index`` is outside ``0..len - 1``.
+        """
+        if key not in self:
+            raise KeyError(key)
+        if not 0 <= index < len(self):
+            raise IndexError(f"{index} is outside 0..{len(self) - 1}")
+        if self.index(key) == index:
+            return
+        with self.transaction(origin):
+            [pos] = self._open_gap(index, 1, moving=key)
+            self._set_field(key, "pos", pos, origin)
+
+    def set_cell_type(self, key: CellKey, type: CellType, origin: Origin) -> None:
+        """Change what a cell is. KeyError as `cell`, ValueError for an unknown type."""
+        self._set_field(key, "type", _checked_type(type), origin)
+
+    def set_cell_metadata(self, key: CellKey, name: str, value: Any | None, origin: Origin) -> None:
+        """Set one entry of a cell's metadata to a JSON value; None removes it. KeyError as `cell`."""
+        self._set_json(self._fields_of(key), "metadata", name, value, origin)
+
+    def set_cell_attachments(self, key: CellKey, value: Mapping[str, Any] | None, origin: Origin) -> None:
+        """Replace a cell's attachments; None removes them. KeyError as `cell`."""
+        self._set_field(key, "attachments", None if value is None else json_text.encode(dict(value)), origin)
+
+    def set_cell_extra(self, key: CellKey, name: str, value: Any | None, origin: Origin) -> None:
+        """Set one key that nbformat does not know on a cell; None removes it. KeyError as `cell`."""
+        self._set_json(self._fields_of(key), "extra", name, value, origin)
+
+    def set_cell_file_id(self, key: CellKey, file_id: str | None, origin: Origin) -> None:
+        """Set the id that the cell has in the file. KeyError as `cell`."""
+        self._set_field(key, "file_id", None if file_id is None else text.clean(file_id), origin)
+
+    # observers
+
+    def observe(self, callback: Callable[[NotebookChange], None]) -> Subscription:
+        """Call back once per transaction that changed something, after it has ended."""
+        self._watch_roots()
+        return self._observers.add(callback)
+
+    def _watch_roots(self) -> None:
+        """Begin to gather changes. Not before somebody asks: loading 5000 cells costs half as much unwatched."""
+        if not self._watching:
+            self._watching = True
+            self._watch("cells", self._collect_cells)
+            self._watch("meta", self._collect_meta)
+
+    def _begin_change(self) -> None:
+        self._structure = self._meta_changed = False
+        self._changed: set[CellKey] = set()
+        self._deltas: dict[CellKey, list[dict[str, Any]]] = {}
+
+    def _collect_meta(self, events: list[Any]) -> None:
+        self._meta_changed = True
+
+    def _collect_cells(self, events: list[Any]) -> None:
+        for event in events:
+            path = event.path
+            if not path:
+                self._structure = True
+                keys = [CellKey(key) for key in event.keys]
+                self._changed.update(keys)
+                self._mark(keys)
+                continue
+            key = CellKey(path[0])
+            if len(path) == 1 and isinstance(event, MapEvent):
+                names = set(event.keys)
+                if not names.isdisjoint(("pos", "deleted")):
+                    self._structure = True
+                    self._mark([key])
+                if not names <= {"pos", "deleted"}:
+                    self._changed.add(key)
+            elif path[1:] == ["source"] and isinstance(event, TextEvent):
+                self._deltas[key] = event.delta
+            else:
+                self._changed.add(key)
+
+    def _take_change(self, origin: Origin) -> Callable[[], None] | None:
+        if not (self._structure or self._meta_changed or self._changed or self._deltas):
+            return None
+        change = NotebookChange(origin, self._structure, self._deltas, frozenset(self._changed), self._meta_changed)
+        self._begin_change()
+        return partial(self._observers.deliver, change) if self._observers else None
+
+    # order
+
+    def _ordered(self) -> list[CellKey]:
+        """The cached order, brought up to date."""
+        if self._order is None and not self._live:
+            self._watch_roots()
+            self._stale.update(CellKey(key) for key in self._cells)
+        if self._stale:
+            self._refresh()
+        if self._order is None:
+            self._order = sorted(self._live, key=self._live.__getitem__)
+        return self._order
+
+    def _refresh(self) -> None:
+        stale, self._stale = list(self._stale), set()
+        for key, row in zip(stale, read_fields(self._cells, stale, ("pos", "deleted")), strict=True):
+            if row is None or row[1]:
+                self._live.pop(key, None)
+            else:
+                self._live[key] = (row[0] if order_keys.is_valid(row[0]) else _LAST, key)
+        self._order = None
+
+    def _mark(self, keys: Sequence[CellKey]) -> None:
+        """Note that the place or the life of cells may have changed."""
+        self._stale.update(keys)
+        self._order = None
+
+    def _open_gap(self, index: int, count: int, moving: CellKey | None = None) -> list[str]:
+        """Order keys for ``count`` cells that are to stand at ``index``; inside a transaction.
+
+        Where neighbours share a key (two peers chose the same), the right-hand ones get new keys; where those before
+        the gap have none, they get one.
+        """
+        order = [key for key in self._ordered() if key != moving]
+        if not 0 <= index <= len(order):
+            raise IndexError(f"{index} is outside 0..{len(order)}")
+        before, after = [self._live[key][0] for key in order[:index]], [self._live[key][0] for key in order[index:]]
+        keyless = sum(pos is _LAST for pos in before[before.index(_LAST) :]) if _LAST in before else 0
+        low = before[index - keyless - 1] if index > keyless else None
+        high = next((pos for pos in after if pos is not _LAST and pos != low), None)
+        tied = after.count(low) if low is not None else 0
+        positions = order_keys.keys_between(low, high, keyless + count + tied, _random)
+        renumbered = order[index - keyless : index] + order[index : index + tied]
+        for key, pos in zip(renumbered, positions[:keyless] + positions[keyless + count :], strict=True):
+            self._cells[key]["pos"] = pos
+        self._mark(renumbered)
+        return positions[keyless : keyless + count]
+
+    # fields
+
+    def _fields_of(self, key: CellKey) -> Map[Any]:
+        fields = self._cells.get(key)
+        if not isinstance(fields, Map):
+            raise KeyError(key)
+        return fields
+
+    def _set_field(self, key: CellKey, name: str, value: Any | None, origin: Origin) -> None:
+        """Write a plain field unless it has that value; None removes it."""
+        fields = self._fields_of(key)
+        if fields.get(name) == value:
+            return
+        with self.transaction(origin):
+            if value is None:
+                del fields[name]
+            else:
+                fields[name] = value
+            if name in ("pos", "deleted"):
+                self._mark([key])
+
+    def _set_json(self, parent: Map[Any], name: str, entry: str, value: Any | None, origin: Origin) -> None:
+        """Write one entry of a map of JSON texts unless it has that value; None removes it."""
+        entry = text.clean(entry)
+        encoded = None if value is None else json_text.encode(value)
+        entries = parent.get(name)
+        if not isinstance(entries, Map):
+            if encoded is not None:
+                with self.transaction(origin):
+                    parent[name] = Map({entry: encoded})
+            return
+        if entries.get(entry) == encoded:
+            return
+        with self.transaction(origin):
+            if encoded is None:
+                del entries[entry]
+            else:
+                entries[entry] = encoded
+
+
+_LAST = "~"  # sorts after every order key: the place of cells without a usable one
+
+
+def _new_key() -> CellKey:
+    return CellKey(uuid.uuid4().hex[:12])
+
+
+def _checked_type(type: str) -> str:
+    if type not in CELL_TYPES:
+        raise ValueError(f"unknown cell type {type!r}")
+    return type
+
+
+def _json_texts(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {text.clean(name): json_text.encode(value) for name, value in values.items()}
+
+
+def _fields(cell: NewCell) -> dict[str, Any]:
+    """The entry of a new cell, without its order key. Validates, so that the transaction cannot fail halfway."""
+    fields: dict[str, Any] = {
+        "pos": "",
+        "type": _checked_type(cell.type),
+        "source": Text(text.clean(cell.source)),
+        "metadata": Map(_json_texts(cell.metadata)),
+    }
+    if cell.attachments is not None:
+        fields["attachments"] = json_text.encode(dict(cell.attachments))
+    if cell.file_id is not None:
+        fields["file_id"] = text.clean(cell.file_id)
+    if cell.extra:
+        fields["extra"] = Map(_json_texts(cell.extra))
+    return fields

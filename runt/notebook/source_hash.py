@@ -1,0 +1,17 @@
+"""The name of a source text: what an execution is pinned to.
+
+Not a content address of anything stored. Invariant: two peers that see the same text compute the same hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def source_hash(source: str) -> str:
+    """SHA-256 (64 hex digits) of the text's UTF-8 bytes; a lone surrogate counts as U+FFFD, as in the document."""
+    try:
+        data = source.encode()
+    except UnicodeEncodeError:
+        data = source.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    return hashlib.sha256(data).hexdigest()
