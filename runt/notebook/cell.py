@@ -1,7 +1,8 @@
 """A cell: a view of one entry of the notebook document.
 
-It holds no content of its own; every property reads the document. Invariant: reading never changes the document and
-never fails because a field is missing or has the wrong type (a peer may be older, newer or faulty).
+It holds no content of its own; every property reads the document. Invariant: reading never changes the
+document and never fails because a field is missing or has the wrong type (a peer may be older, newer or
+faulty).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Cell:
 
     @property
     def text(self) -> Text:
-        """The source as a CRDT text; edit it through `runt.notebook.text` or `splice`, never by offsets of its own.
+        """The source as a CRDT text, to be edited through `splice` or `runt.notebook.text` only.
 
         Raises:
             KeyError: the cell has no source (yet); `set_source` makes one.
@@ -118,7 +119,7 @@ class Cell:
 
 
 def json_map(value: object) -> dict[str, Any]:
-    """Read a Map of JSON texts; entries that are not JSON are left out. Sorted, since CRDT maps have no order."""
+    """Read a Map of JSON texts, without the entries that are not JSON. Sorted: CRDT maps have no order."""
     if not isinstance(value, Map):
         return {}
     missing = object()

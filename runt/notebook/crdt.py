@@ -1,14 +1,15 @@
 """The fence around a pycrdt ``Doc``: transactions, updates, observers, damage.
 
-It knows nothing of notebooks. What it adds to pycrdt: a Rust panic (a ``BaseException``) from a malformed update
-becomes `DamagedUpdate` and marks the document; observers are called *after* the transaction, when documents can be
-read and written again; origins are the objects that were given.
+It knows nothing of notebooks. What it adds to pycrdt: a Rust panic (a ``BaseException``) from a malformed
+update becomes `DamagedUpdate` and marks the document; observers are called *after* the transaction, when
+documents can be read and written again; origins are the objects that were given.
 
-Invariant: once an update has made pycrdt panic, ``poisoned`` is True, nothing of that update was reported to an
-observer, and the document accepts no further change. Its owner drops it and builds another from what was reported.
+Invariant: once an update has made pycrdt panic, ``poisoned`` is True, nothing of that update was reported to
+an observer, and the document accepts no further change. Its owner drops it and builds another from what was
+reported.
 
-Rules for callers: never await inside a transaction; a failing transaction is not rolled back (validate first, then
-change); one document belongs to one thread.
+Rules for callers: never await inside a transaction; a failing transaction is not rolled back (validate first,
+then change); one document belongs to one thread.
 """
 
 from __future__ import annotations
@@ -89,7 +90,9 @@ class CrdtDocument:
                     raise
                 self.poisoned = True
                 self._updates.clear()
-                raise LocalProtocolError("pycrdt panicked in a local change: the document is poisoned") from error
+                raise LocalProtocolError(
+                    "pycrdt panicked in a local change: the document is poisoned"
+                ) from error
 
     @contextmanager
     def attributed(self, origin: Origin) -> Iterator[None]:
@@ -120,11 +123,11 @@ class CrdtDocument:
         try:
             with self.doc.transaction(origin=origin):
                 self.doc.apply_update(update)
-        except ValueError as error:
-            raise DamagedUpdate(f"an update of {len(update)} bytes cannot be decoded: {error}") from error
         except BaseException as error:
+            if isinstance(error, ValueError) and not self._updates:
+                raise DamagedUpdate(f"an update of {len(update)} bytes cannot be decoded: {error}") from error
             # A RuntimeError comes from the middle of the integration: half an update is worse than none.
-            if not isinstance(error, RuntimeError) and not _is_panic(error):
+            if not isinstance(error, ValueError | RuntimeError) and not _is_panic(error):
                 raise
             self.poisoned = True
             self._updates.clear()
@@ -170,13 +173,14 @@ class CrdtDocument:
     def observe_updates(self, callback: Callable[[bytes, Origin], None]) -> Subscription:
         """Call back with each committed change, own or remote, as one complete update, and its origin.
 
-        An update that had to wait is reported together with the one it waited for. Outside `transaction`, `attributed`
-        and `apply` the callback runs inside pycrdt's commit, where the document cannot be read, and the origin is None.
+        An update that had to wait is reported together with the one it waited for. Outside `transaction`,
+        `attributed` and `apply` the callback runs inside pycrdt's commit, where the document cannot be read,
+        and the origin is None.
         """
         return self._update_observers.add(lambda pair: callback(*pair))
 
     def _watch(self, root: str, collect: Callable[[list[Any]], None]) -> None:
-        """Give the events of each transaction on a root and what is below it to ``collect``, which only gathers."""
+        """Give each transaction's events on a root and below it to ``collect``, which only gathers."""
 
         def observe(events: list[Any]) -> None:
             collect(events)
@@ -198,7 +202,9 @@ class CrdtDocument:
     def _settle(self, origin: Origin) -> None:
         """Deliver what the ended transaction changed, after what earlier ones changed."""
         updates, self._updates = self._updates, []
-        self._deliveries.extend(partial(self._update_observers.deliver, (update, origin)) for update in updates)
+        self._deliveries.extend(
+            partial(self._update_observers.deliver, (update, origin)) for update in updates
+        )
         change = self._take_change(origin)
         if change is not None:
             self._deliveries.append(change)
@@ -228,19 +234,21 @@ def _is_panic(error: BaseException) -> bool:
 def read_fields(
     parent: Map[Any], keys: Iterable[str], names: tuple[str, ...]
 ) -> list[tuple[Any, ...] | None]:
-    """Read plain fields of many child maps at once; None for a missing field, and for a child that is not a map.
+    """Read plain fields of many child maps at once; None for a missing field, or a child that is no map.
 
-    Through pycrdt's accessors, which check each key twice and wrap each child, 5000 cells × 2 fields took 36 ms; this
-    way 8 ms (November 2026), and this is what a notebook waits for when it opens.
+    Through pycrdt's accessors, which check each key twice and wrap each child, 5000 cells × 2 fields took 36
+    ms; this way 8 ms (November 2026), and this is what a notebook waits for when it opens.
     """
     rows: list[tuple[Any, ...] | None] = []
     with parent.doc.transaction() as transaction:
-        inner = transaction._txn
+        inner: Any = transaction._txn
         children = parent.integrated
         for key in keys:
             child = children.get(inner, key) if children.has(inner, key) else None
             if not isinstance(child, _RawMap):
                 rows.append(None)
             else:
-                rows.append(tuple(child.get(inner, name) if child.has(inner, name) else None for name in names))
+                rows.append(
+                    tuple(child.get(inner, name) if child.has(inner, name) else None for name in names)
+                )
     return rows

@@ -2,15 +2,16 @@
 
 ::
 
-    meta : Map { schema, epoch, notebook_id, nbformat, metadata: Map{key: json text}, extra: Map{key: json text} }
-    cells: Map { <key>: Map { pos, type, source: Text, deleted, file_id?, metadata: Map{name: json text},
+    meta : Map { schema, epoch, notebook_id, nbformat, metadata: Map{key: json text}, extra: Map{key: json
+    text} } cells: Map { <key>: Map { pos, type, source: Text, deleted, file_id?, metadata: Map{name: json
+    text},
                               attachments?: json text, extra?: Map{name: json text} } }
 
-Outputs and execution are not here (`runtime_document`). Order is ``(pos, key)``; moving, deleting and changing the type
-are single last-writer-wins writes.
+Outputs and execution are not here (`runtime_document`). Order is ``(pos, key)``; moving, deleting and
+changing the type are single last-writer-wins writes.
 
-Invariant: a cell's entry is created once and never replaced or removed, so that whoever types in it keeps his place;
-a deleted cell is one whose ``deleted`` is true.
+Invariant: a cell's entry is created once and never replaced or removed, so that whoever types in it keeps his
+place; a deleted cell is one whose ``deleted`` is true.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from functools import partial
 from random import SystemRandom
 from typing import Any
 
-from pycrdt import Map, MapEvent, Text, TextEvent
+from pycrdt import Map, Text
 
 from runt.notebook import json_text, order_keys, text
 from runt.notebook.cell import CELL_TYPES, Cell, CellKey, CellType, json_map
@@ -31,10 +32,24 @@ from runt.notebook.crdt import CrdtDocument, Origin, read_fields
 from runt.notebook.observers import Observers, Subscription
 from runt.notebook.source_hash import source_hash
 
-__all__ = ["SCHEMA", "Cell", "CellKey", "CellType", "NewCell", "NotebookChange", "NotebookDocument", "source_hash"]
+__all__ = [
+    "SCHEMA",
+    "Cell",
+    "CellKey",
+    "CellType",
+    "NewCell",
+    "NotebookChange",
+    "NotebookDocument",
+    "source_hash",
+]
 
 SCHEMA = "1"
 NBFORMAT = "4.5"
+
+_LAST = "~"  # sorts after every order key: the place of cells without a usable one
+
+# Up to this many changed cells are put in place one by one; more, and sorting everything is faster.
+_FEW_CELLS = 32
 
 # Order keys differ between peers by chance, so the chance must not be a copied generator state (fork).
 _random = SystemRandom()
@@ -73,7 +88,7 @@ class NotebookChange:
 
 
 class NotebookDocument(CrdtDocument):
-    """The notebook. An instance made by the constructor is an empty replica; `create` makes a new notebook."""
+    """The notebook. The constructor makes an empty replica; `create` makes a new notebook."""
 
     def __init__(self) -> None:
         super().__init__({"meta": Map, "cells": Map})
@@ -82,8 +97,9 @@ class NotebookDocument(CrdtDocument):
         self._observers: Observers[NotebookChange] = Observers()
         self._watching = False
         self._live: dict[CellKey, tuple[str, CellKey]] = {}  # key → (pos or _LAST, key)
-        self._stale: set[CellKey] = set()  # cells whose row in `_live` must be read again
-        self._order: list[CellKey] | None = None
+        self._order: list[CellKey] = []  # the keys of `_live`, sorted by its values
+        self._stale: set[CellKey] = set()  # cells that must be read again
+        self._scanned = False  # whether `_live` covers the cells that are not stale
         self._begin_change()
 
     @classmethod
@@ -172,9 +188,8 @@ class NotebookDocument(CrdtDocument):
         Raises:
             KeyError: no live cell has that key.
         """
-        order = self._ordered()
-        row = self._live[key]
-        return bisect_left(order, row, key=self._live.__getitem__)
+        self._ordered()
+        return self._place(self._live[key])
 
     def cell(self, key: CellKey) -> Cell:
         """The cell of that key, deleted or not.
@@ -190,7 +205,7 @@ class NotebookDocument(CrdtDocument):
     def deleted_keys(self) -> list[CellKey]:
         """The deleted cells, in no particular order."""
         self._ordered()
-        return [CellKey(key) for key in self._cells if key not in self._live]
+        return [key for key in map(CellKey, self._cells.keys()) if key not in self._live]
 
     def insert_cell(
         self,
@@ -221,14 +236,16 @@ class NotebookDocument(CrdtDocument):
             IndexError, ValueError: as `insert_cell`; nothing was inserted.
         """
         keys = [cell.key if cell.key is not None else _new_key() for cell in cells]
-        if len(set(keys)) != len(keys) or any(cell.key is not None and cell.key in self._cells for cell in cells):
+        if len(set(keys)) != len(keys) or any(
+            cell.key is not None and cell.key in self._cells for cell in cells
+        ):
             raise ValueError("a cell key is used already")
         prepared = [_fields(cell) for cell in cells]
         with self.transaction(origin):
             for key, fields, pos in zip(keys, prepared, self._open_gap(index, len(keys)), strict=True):
                 fields["pos"] = pos
                 self._cells[key] = Map(fields)
-            self._mark(keys)
+            self._stale.update(keys)
         return keys
 
     def delete_cell(self, key: CellKey, origin: Origin) -> None:
@@ -284,7 +301,7 @@ class NotebookDocument(CrdtDocument):
         return self._observers.add(callback)
 
     def _watch_roots(self) -> None:
-        """Begin to gather changes. Not before somebody asks: loading 5000 cells costs half as much unwatched."""
+        """Begin to gather changes. Not before somebody asks: loading cells costs half as much unwatched."""
         if not self._watching:
             self._watching = True
             self._watch("cells", self._collect_cells)
@@ -305,17 +322,17 @@ class NotebookDocument(CrdtDocument):
                 self._structure = True
                 keys = [CellKey(key) for key in event.keys]
                 self._changed.update(keys)
-                self._mark(keys)
+                self._stale.update(keys)
                 continue
             key = CellKey(path[0])
-            if len(path) == 1 and isinstance(event, MapEvent):
-                names = set(event.keys)
+            if len(path) == 1:
+                names = set(getattr(event, "keys", ()))
                 if not names.isdisjoint(("pos", "deleted")):
                     self._structure = True
-                    self._mark([key])
+                    self._stale.add(key)
                 if not names <= {"pos", "deleted"}:
                     self._changed.add(key)
-            elif path[1:] == ["source"] and isinstance(event, TextEvent):
+            elif path[1:] == ["source"]:
                 self._deltas[key] = event.delta
             else:
                 self._changed.add(key)
@@ -323,7 +340,9 @@ class NotebookDocument(CrdtDocument):
     def _take_change(self, origin: Origin) -> Callable[[], None] | None:
         if not (self._structure or self._meta_changed or self._changed or self._deltas):
             return None
-        change = NotebookChange(origin, self._structure, self._deltas, frozenset(self._changed), self._meta_changed)
+        change = NotebookChange(
+            origin, self._structure, self._deltas, frozenset(self._changed), self._meta_changed
+        )
         self._begin_change()
         return partial(self._observers.deliver, change) if self._observers else None
 
@@ -331,49 +350,63 @@ class NotebookDocument(CrdtDocument):
 
     def _ordered(self) -> list[CellKey]:
         """The cached order, brought up to date."""
-        if self._order is None and not self._live:
+        if not self._scanned:
+            self._scanned = True
             self._watch_roots()
-            self._stale.update(CellKey(key) for key in self._cells)
+            self._stale.update(map(CellKey, self._cells.keys()))
         if self._stale:
             self._refresh()
-        if self._order is None:
-            self._order = sorted(self._live, key=self._live.__getitem__)
         return self._order
 
     def _refresh(self) -> None:
+        """Read the stale cells again and put them into their places."""
         stale, self._stale = list(self._stale), set()
+        sort = len(stale) > _FEW_CELLS
         for key, row in zip(stale, read_fields(self._cells, stale, ("pos", "deleted")), strict=True):
-            if row is None or row[1]:
-                self._live.pop(key, None)
-            else:
-                self._live[key] = (row[0] if order_keys.is_valid(row[0]) else _LAST, key)
-        self._order = None
+            if key in self._live:
+                if not sort:
+                    del self._order[self._place(self._live[key])]
+                del self._live[key]
+            if row is not None and not row[1]:
+                place = (row[0] if order_keys.is_valid(row[0]) else _LAST, key)
+                if not sort:
+                    self._order.insert(self._place(place), key)
+                self._live[key] = place
+        if sort:
+            self._order = sorted(self._live, key=self._live.__getitem__)
 
-    def _mark(self, keys: Sequence[CellKey]) -> None:
-        """Note that the place or the life of cells may have changed."""
-        self._stale.update(keys)
-        self._order = None
+    def _place(self, place: tuple[str, CellKey]) -> int:
+        """Where in the order a cell with that ``(pos, key)`` is or belongs."""
+        return bisect_left(self._order, place, key=self._live.__getitem__)
 
     def _open_gap(self, index: int, count: int, moving: CellKey | None = None) -> list[str]:
         """Order keys for ``count`` cells that are to stand at ``index``; inside a transaction.
 
-        Where neighbours share a key (two peers chose the same), the right-hand ones get new keys; where those before
-        the gap have none, they get one.
+        Where neighbours share a key (two peers chose the same), the right-hand ones get new keys; where those
+        before the gap have none, they get one.
         """
-        order = [key for key in self._ordered() if key != moving]
+        order = self._ordered()
+        if moving is not None:
+            order = [key for key in order if key != moving]
         if not 0 <= index <= len(order):
             raise IndexError(f"{index} is outside 0..{len(order)}")
-        before, after = [self._live[key][0] for key in order[:index]], [self._live[key][0] for key in order[index:]]
-        keyless = sum(pos is _LAST for pos in before[before.index(_LAST) :]) if _LAST in before else 0
-        low = before[index - keyless - 1] if index > keyless else None
-        high = next((pos for pos in after if pos is not _LAST and pos != low), None)
-        tied = after.count(low) if low is not None else 0
-        positions = order_keys.keys_between(low, high, keyless + count + tied, _random)
-        renumbered = order[index - keyless : index] + order[index : index + tied]
-        for key, pos in zip(renumbered, positions[:keyless] + positions[keyless + count :], strict=True):
-            self._cells[key]["pos"] = pos
-        self._mark(renumbered)
-        return positions[keyless : keyless + count]
+        pos = [self._live[key][0] for key in order]
+        first = index
+        while first and pos[first - 1] == _LAST:
+            first -= 1
+        low = pos[first - 1] if first else None
+        end = index
+        while end < len(order) and pos[end] == low:
+            end += 1
+        high = pos[end] if end < len(order) and pos[end] != _LAST else None
+        before, after = order[first:index], order[index:end]
+        chosen = order_keys.keys_between(low, high, len(before) + count + len(after), _random)
+        gap = slice(len(before), len(before) + count)
+        renumbered = zip(before + after, chosen[: gap.start] + chosen[gap.stop :], strict=True)
+        for key, new in renumbered:
+            self._cells[key]["pos"] = new
+        self._stale.update(before, after)
+        return chosen[gap]
 
     # fields
 
@@ -394,7 +427,7 @@ class NotebookDocument(CrdtDocument):
             else:
                 fields[name] = value
             if name in ("pos", "deleted"):
-                self._mark([key])
+                self._stale.add(key)
 
     def _set_json(self, parent: Map[Any], name: str, entry: str, value: Any | None, origin: Origin) -> None:
         """Write one entry of a map of JSON texts unless it has that value; None removes it."""
@@ -415,9 +448,6 @@ class NotebookDocument(CrdtDocument):
                 entries[entry] = encoded
 
 
-_LAST = "~"  # sorts after every order key: the place of cells without a usable one
-
-
 def _new_key() -> CellKey:
     return CellKey(uuid.uuid4().hex[:12])
 
@@ -433,7 +463,7 @@ def _json_texts(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fields(cell: NewCell) -> dict[str, Any]:
-    """The entry of a new cell, without its order key. Validates, so that the transaction cannot fail halfway."""
+    """The entry of a new cell, without its order key. Validates: the transaction must not fail halfway."""
     fields: dict[str, Any] = {
         "pos": "",
         "type": _checked_type(cell.type),

@@ -58,7 +58,7 @@ class Observers(Generic[T]):
         for callback in list(self._callbacks.values()):
             try:
                 callback(value)
-            except Exception as error:  # noqa: BLE001 - collected, and raised below when the others have been called
+            except Exception as error:  # noqa: BLE001 - collected, raised below when all were called
                 failures.append(error)
         if len(failures) == 1:
             raise failures[0]

@@ -1,11 +1,11 @@
 """Order keys: strings between which there is always room for another, so that moving a cell is one write.
 
 A key is ``<integer part><fraction>`` in base 62, ordered as ASCII. The head letter gives the length of the
-integer part (``a`` = 2 characters, ``b`` = 3, …; ``Z`` = 2, ``Y`` = 3, … below zero), so appending at either end
-grows the key with the logarithm of the count. Random bits keep two peers who insert at one place apart.
+integer part (``a`` = 2 characters, ``b`` = 3, …; ``Z`` = 2, ``Y`` = 3, … below zero), so appending at either
+end grows the key with the logarithm of the count. Random bits keep two peers who insert at one place apart.
 
-It is not a list: nothing here knows the cells. Invariant: every key returned is valid, lies strictly between its
-bounds, and never ends its fraction in ``0`` (below such a key there would be no room).
+It is not a list: nothing here knows the cells. Invariant: every key returned is valid, lies strictly between
+its bounds, and never ends its fraction in ``0`` (below such a key there would be no room).
 """
 
 from __future__ import annotations

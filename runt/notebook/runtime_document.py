@@ -1,20 +1,20 @@
-"""RuntimeDocument: what the daemon says about execution. Kernel, queue, the current execution of each cell, the file.
+"""RuntimeDocument: what the daemon says about execution: kernel, queue, current executions, the file.
 
 ::
 
     meta   : Map { schema, epoch, owner }
     kernel : Map { state, activity, name, language, env_source, supervisor, error }
     queue  : Array<json text {execution, cell, source_hash, by, request}>
-    current: Map { <cell key>: Map { id, status, count?, source_hash, by, queued, started, ended, outputs: Array } }
-    comms, env, trust: Map                                                   declared, not used yet
+    current: Map { <cell key>: Map { id, status, count?, source_hash, by, queued, started, ended, outputs:
+    Array } } comms, env, trust: Map                                                   declared, not used yet
     file   : Map { path, saved_seq_n, saved_seq_r, saved_at, disk_hash, conflict, error }
 
-An entry of ``outputs`` is a manifest as JSON text, the 64-hex hash of a stored manifest, or, while a stream is live,
-``Map {type: "stream", name, sealed: Array<blob ref as json text>, tail: Text}``. Numbers are text (pycrdt returns
-integers as floats).
+An entry of ``outputs`` is a manifest as JSON text, the 64-hex hash of a stored manifest, or, while a stream
+is live, ``Map {type: "stream", name, sealed: Array<blob ref as json text>, tail: Text}``. Numbers are text
+(pycrdt returns integers as floats).
 
-This is the reading side; only the owning daemon writes, through `runtime_writer`. Invariant: reading never fails and
-never changes the document, whatever is missing.
+This is the reading side; only the owning daemon writes, through `runtime_writer`. Invariant: reading never
+fails and never changes the document, whatever is missing.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ OutputEntry: TypeAlias = "Manifest | ManifestHash | LiveStream"
 
 @dataclass(frozen=True, slots=True)
 class FileView:
-    """The file and how far it is saved (journal numbers). ``saved_at`` is unix seconds; ``path`` is empty if untitled."""
+    """The file (no ``path``: untitled), up to which journal numbers it is saved, when (unix seconds)."""
 
     path: str = ""
     saved_seq_n: int | None = None
@@ -120,7 +120,8 @@ class RuntimeChange:
 
     Attributes:
         executions: cells whose execution or outputs changed in any way, their tails included.
-        tails: byte deltas (for `text.delta_edits`) of the tails of live streams, by cell and index in its outputs; not
+        tails: byte deltas (for `text.delta_edits`) of the tails of live streams, by cell and index in its
+        outputs; not
             those of streams that are new.
         tails_only: the cells of ``executions`` of which nothing but tails changed.
     """
@@ -135,7 +136,7 @@ class RuntimeChange:
 
 
 class RuntimeDocument(CrdtDocument):
-    """The runtime state. An instance made by the constructor is an empty replica; `create` is for the owner."""
+    """The runtime state. The constructor makes an empty replica; `create` is for the owner."""
 
     def __init__(self) -> None:
         maps = ("meta", "kernel", "current", "comms", "env", "trust", "file")
@@ -151,7 +152,7 @@ class RuntimeDocument(CrdtDocument):
 
     @classmethod
     def create(cls, owner: str) -> RuntimeDocument:
-        """Make the state of a room whose owner is the daemon of machine ``owner``, under a new random epoch."""
+        """Make the state of a room that the daemon of machine ``owner`` runs, under a new random epoch."""
         document = cls()
         with document.transaction("create"):
             document._meta["schema"] = SCHEMA
@@ -205,7 +206,7 @@ class RuntimeDocument(CrdtDocument):
 
     def execution_keys(self) -> list[CellKey]:
         """The cells that have a current execution, in no particular order."""
-        return [CellKey(key) for key in self._current]
+        return list(map(CellKey, self._current.keys()))
 
     def execution(self, key: CellKey) -> ExecutionView | None:
         """The current execution of a cell, None when it has none."""

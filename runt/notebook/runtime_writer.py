@@ -1,9 +1,10 @@
 """RuntimeWriter: the writing side of the runtime document, for the daemon that owns the room.
 
-It decides nothing: what runs, what an output is and when a stream is sealed come from the caller. Invariant: each
-method leaves a document that `runtime_document` reads as meant, and writes no more than what differs.
+It decides nothing: what runs, what an output is and when a stream is sealed come from the caller. Invariant:
+each method leaves a document that `runtime_document` reads as meant, and writes no more than what differs.
 
-The caller holds the transaction (``with document.transaction("daemon")``), so that one step of folding is one update.
+The caller holds the transaction (``with document.transaction("daemon")``), so that one step of folding is one
+update.
 """
 
 from __future__ import annotations
@@ -81,7 +82,12 @@ class RuntimeWriter:
         status: ExecutionStatus = "running",
     ) -> None:
         """Make this the current execution of the cell, without outputs. Times are unix seconds."""
-        fields: dict[str, Any] = {"id": id, "status": status, "source_hash": source_hash, "by": text.clean(by)}
+        fields: dict[str, Any] = {
+            "id": id,
+            "status": status,
+            "source_hash": source_hash,
+            "by": text.clean(by),
+        }
         times = {"queued": queued, "started": started}
         fields.update({name: _stored(value) for name, value in times.items() if value is not None})
         self._current[cell] = Map({**fields, "outputs": Array([])})
@@ -140,7 +146,7 @@ class RuntimeWriter:
         return len(entries) - 1
 
     def edit_tail(self, cell: CellKey, index: int, keep: int, new: str) -> None:
-        """Keep the first ``keep`` code points of a tail and make the rest equal to ``new``, writing only the difference.
+        """Keep the first ``keep`` code points of a tail, make the rest ``new``; write only the difference.
 
         Raises:
             KeyError: no execution, or that output is not a live stream.
@@ -159,7 +165,7 @@ class RuntimeWriter:
             text.splice(tail, keep + head, len(old) - end, new[head : len(new) - end])
 
     def seal(self, cell: CellKey, index: int, reference: str, drop: int) -> None:
-        """Move the first ``drop`` code points of a tail out of the document; ``reference`` names the blob that has them.
+        """Drop the first ``drop`` code points of a tail; ``reference`` (JSON text) names the blob with them.
 
         Raises:
             KeyError, IndexError: as `edit_tail`.

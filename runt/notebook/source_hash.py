@@ -9,7 +9,7 @@ import hashlib
 
 
 def source_hash(source: str) -> str:
-    """SHA-256 (64 hex digits) of the text's UTF-8 bytes; a lone surrogate counts as U+FFFD, as in the document."""
+    """SHA-256 (64 hex digits) of the UTF-8 bytes; a lone surrogate counts as U+FFFD, as in the document."""
     try:
         data = source.encode()
     except UnicodeEncodeError:

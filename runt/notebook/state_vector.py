@@ -1,8 +1,8 @@
 """State vectors: how much of each writer's history a replica has.
 
-Not a test of equality: deletions do not show in a state vector, so two different documents can have equal ones.
-They serve causality only. Invariant: no input makes the decoder read past its end, loop long, or raise anything but
-`RemoteProtocolError`.
+Not a test of equality: deletions do not show in a state vector, so two different documents can have equal
+ones. They serve causality only. Invariant: no input makes the decoder read past its end, loop long, or raise
+anything but `RemoteProtocolError`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Edits of a CRDT text, in code points: the one module that knows pycrdt's offsets.
 
-pycrdt counts a ``Text`` in UTF-8 bytes when it writes, measures and reports, and in code points when it slices; an
-offset inside a character silently edits another place. So everybody else speaks code points and comes through here.
-It is not an editor: no caret, no undo, no line endings (what is written is what is kept, ``\\r\\n`` too).
+pycrdt counts a ``Text`` in UTF-8 bytes when it writes, measures and reports, and in code points when it
+slices; an offset inside a character silently edits another place. So everybody else speaks code points and
+comes through here. It is not an editor: no caret, no undo, no line endings (what is written is what is kept,
+``\\r\\n`` too).
 
 Invariant: every offset that reaches pycrdt lies on a code point boundary within the text.
 """
@@ -21,7 +22,8 @@ from pycrdt import Text
 
 REPLACEMENT = "\ufffd"
 _SURROGATES = re.compile("[\ud800-\udfff]")
-# Comparisons of equal lines that difflib may make: 200k take about 50 ms, and a file of blank lines would take hours.
+# Comparisons of equal lines that difflib may make: 200k take about 50 ms, and a file of blank lines would
+# take hours.
 _MAX_LINE_PAIRS = 200_000
 
 
@@ -58,15 +60,15 @@ def splice(text: Text, start: int, stop: int, new: str) -> None:
 def append(text: Text, new: str) -> None:
     """Add to the end of the text, in one insertion.
 
-    One insertion of 10 MiB takes 17 ms; 160 pieces of it in one transaction take 2.8 s (each walks over the ones
-    before), so callers gather what they have instead of appending in a loop.
+    One insertion of 10 MiB takes 17 ms; 160 pieces of it in one transaction take 2.8 s (each walks over the
+    ones before), so callers gather what they have instead of appending in a loop.
     """
     if new:
         text.insert(len(text), clean(new))
 
 
 def replace_all(text: Text, new: str) -> int:
-    """Make the text equal to ``new`` with few, local edits, so that others' concurrent typing stays in its place.
+    """Make the text equal to ``new`` with few, local edits, so that others' concurrent typing stays in place.
 
     Returns:
         The number of edits made.
@@ -78,7 +80,9 @@ def replace_all(text: Text, new: str) -> int:
 
 
 def delta_edits(before: str, delta: Sequence[Mapping[str, Any]]) -> list[Edit]:
-    """Translate the byte delta of an event into edits to apply one after another (offsets count after the earlier ones).
+    """Translate the byte delta of an event into edits to apply one after another.
+
+    The offsets of each count in the text as the ones before have left it.
 
     Args:
         before: the text as it was before the transaction.
@@ -112,7 +116,7 @@ def delta_edits(before: str, delta: Sequence[Mapping[str, Any]]) -> list[Edit]:
 
 
 def shift(offset: int, edit: Edit) -> int:
-    """Where a caret at ``offset`` goes. What is inserted exactly at the caret stays right of it: the caret stays."""
+    """Where a caret at ``offset`` goes. What is inserted exactly at the caret stays right of it."""
     if offset <= edit.at:
         return offset
     if offset >= edit.at + edit.removed:
@@ -123,8 +127,8 @@ def shift(offset: int, edit: Edit) -> int:
 def minimal_edits(old: str, new: str) -> list[Edit]:
     """The edits that turn ``old`` into ``new``: ascending, offsets in ``old``, whole lines first.
 
-    Within a line only the differing middle is replaced, and only if half of the line stays: finer edits would let
-    a concurrent insertion land in the middle of new text. A line ends with ``\\n`` and nothing else.
+    Within a line only the differing middle is replaced, and only if half of the line stays: finer edits would
+    let a concurrent insertion land in the middle of new text. A line ends with ``\\n`` and nothing else.
     """
     if old == new:
         return []
@@ -143,7 +147,7 @@ def minimal_edits(old: str, new: str) -> list[Edit]:
 
 
 def _lines(text: str) -> list[str]:
-    """Split after each ``\\n`` (`str.splitlines` also splits at \\x0b, \\u2028 and more, which are not lines of code)."""
+    """Split after each ``\\n`` only; `str.splitlines` would split at \\x0b, \\u2028 and more."""
     lines = text.split("\n")
     tail = lines.pop()
     lines = [line + "\n" for line in lines]
@@ -182,7 +186,7 @@ def _changed_blocks(
 
 
 def _unique_anchors(a: list[str], b: list[str], i1: int, i2: int, j1: int, j2: int) -> list[tuple[int, int]]:
-    """Pairs of equal lines that occur once on each side, in the longest run that ascends in both (patience diff)."""
+    """Pairs of equal lines, unique on each side: the longest run that ascends in both (patience diff)."""
     in_a, in_b = Counter(a[i1:i2]), Counter(b[j1:j2])
     place = {b[j]: j for j in range(j1, j2)}
     pairs = [(i, place[a[i]]) for i in range(i1, i2) if in_a[a[i]] == 1 and in_b[a[i]] == 1]
@@ -258,7 +262,7 @@ def _read(text: Text) -> str:
 
 
 def _drop_embeds(text: Text, value: str) -> None:
-    """Rewrite a text into which a foreign peer put embedded objects: they count as bytes but are not in the string."""
+    """Rewrite a text with a foreign peer's embedded objects, which count as bytes and are in no string."""
     with text.doc.transaction():
         text.clear()
         text.insert(0, value)
@@ -277,7 +281,9 @@ def _write(text: Text, old: str, edits: Sequence[Edit]) -> None:
         offset += _size(old[edit.at : position])
         spans.append((start, offset))
     with text.doc.transaction():
-        for (start, stop), edit in zip(reversed(spans), reversed(edits), strict=True):  # right to left: offsets stay true
+        for (start, stop), edit in zip(
+            reversed(spans), reversed(edits), strict=True
+        ):  # right to left: offsets stay true
             if stop > start:
                 del text[start:stop]
             if edit.inserted:
