@@ -6,7 +6,6 @@ bytes survived is checked again when they are read. Every process of the user ma
 Layout: ``<2 hex>/<62 hex>`` and ``<62 hex>.meta`` (JSON, advisory) below the root; ``tmp/`` for unfinished ones.
 """
 
-# ruff: noqa: PTH - descriptors, flags, and one seam for fault tests
 from __future__ import annotations
 
 import contextlib

@@ -9,7 +9,6 @@ big endian, the checksum over length and payload (so that a run of zero bytes is
 bytes of all segments since the log began, headers included; they stay valid when old segments are dropped.
 """
 
-# ruff: noqa: PTH - descriptors, flags, and one seam for fault tests
 from __future__ import annotations
 
 import contextlib

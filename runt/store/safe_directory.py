@@ -5,8 +5,6 @@ effective user, carries no permission for anybody else, and was not reached thro
 last component. Standard library only: the supervisor uses it too.
 """
 
-# The os functions (not pathlib) on purpose: descriptors, O_NOFOLLOW, and one seam per module for fault tests.
-# ruff: noqa: PTH
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ Not a pid file: what is written in the file means nothing. The invariant: at any
 description in the system holds the lock of the file that `path` names; the system releases it when the process dies.
 """
 
-# ruff: noqa: PTH - descriptors and flags
 from __future__ import annotations
 
 import errno
