@@ -1,8 +1,9 @@
 """The grammar of terminal escape sequences: one set of patterns for everyone who has to recognise them.
 
-It gives no meaning to a sequence; it only says where one begins and ends. The invariant: a string cut anywhere and
-fed piece by piece yields the same tokens, because a sequence is either complete (``ESCAPE``), possibly still
-incomplete (``INCOMPLETE``), or broken, and then its introducer alone is one token of no width.
+It gives no meaning to a sequence; it only says where one begins and ends. The invariant: a string cut
+anywhere and fed piece by piece yields the same tokens, because a sequence is either complete (``ESCAPE``),
+possibly still incomplete (``INCOMPLETE``), or broken, and then its introducer alone is one token of no
+width.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ from __future__ import annotations
 import re
 
 MAX_PARAMETERS_LENGTH = 256
-"""Code points of a CSI sequence's parameters; true-colour SGR needs 45. Longer ones are not sequences for us."""
+"""Code points of a CSI sequence's parameters; true-colour SGR needs 45. Longer ones are not sequences for
+us.
+"""
 
 MAX_STRING_LENGTH = 4096
-"""Code points in the body of an OSC, DCS, APC, PM or SOS string. A bound on what is held between two chunks."""
+"""Code points in the body of an OSC, DCS, APC, PM or SOS string. A bound on what is held between two
+chunks.
+"""
 
 _CSI_BODY = rf"\[[0-?]{{0,{MAX_PARAMETERS_LENGTH}}}[ -/]{{0,4}}"
 # A line end, CAN, SUB or another ESC aborts a string: a forgotten terminator must not swallow what follows.

@@ -1,8 +1,9 @@
-"""Colours and emphasis in text from outside: SGR sequences as values, and text as lines of safe, styled spans.
+"""Colours and emphasis in text from outside: SGR sequences as values, and text as lines of safe, styled
+spans.
 
-It folds no cursor motion (``stream_reducer.py`` did that before) and chooses no colours: a span says what was asked
-for, the view says how it looks. The invariant: the text of every span is display-safe (``sanitise.BAD``), without tab
-and newline.
+It folds no cursor motion (``stream_reducer.py`` did that before) and chooses no colours: a span says what
+was asked for, the view says how it looks. The invariant: the text of every span is display-safe
+(``sanitise.BAD``), without tab and newline.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def _apply_code(sgr: Sgr, code: int) -> Sgr:
         return PLAIN
     switches = _SWITCHES.get(code)
     if switches is not None:
-        return replace(sgr, **switches)  # type: ignore[arg-type]
+        return replace(sgr, **switches)
     if 30 <= code <= 37:
         return replace(sgr, fg=code - 30)
     if 90 <= code <= 97:
@@ -217,8 +218,8 @@ class _Lines:
 def parse_ansi(text: str, start: Sgr = PLAIN) -> tuple[list[list[Span]], Sgr]:
     """Lines of styled spans, and the look after the last character, to go on with the next piece of a stream.
 
-    Complete sequences other than SGR are dropped, broken ones shown; tabs go to stops of 8 cells. Text that ends with
-    a newline has an empty last line.
+    Complete sequences other than SGR are dropped, broken ones shown; tabs go to stops of 8 cells. Text that
+    ends with a newline has an empty last line.
     """
     out = _Lines(start)
     at = 0

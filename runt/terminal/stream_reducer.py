@@ -1,17 +1,18 @@
-"""The reducer of a kernel's stream: text with carriage returns and cursor motion in, the text that remains out.
+"""The reducer of a kernel's stream: text with carriage returns and cursor motion in, the text that remains
+out.
 
-It is not a terminal emulator: nothing is wrapped, trimmed or scrolled away, and it draws nothing. What has no motion
-in it stays byte for byte, escape sequences included (but CR LF becomes LF); ``\\r``, ``\\b``, CUU, CUD, CUF, CUB,
-CNL, CPL, CHA, EL and ED are carried out on the lines of the tail. Its invariants:
+It is not a terminal emulator: nothing is wrapped, trimmed or scrolled away, and it draws nothing. What has
+no motion in it stays byte for byte, escape sequences included (but CR LF becomes LF); ``\\r``, ``\\b``,
+CUU, CUD, CUF, CUB, CNL, CPL, CHA, EL and ED are carried out on the lines of the tail. Its invariants:
 
 * any cut of a stream into chunks gives the same text;
 * for each change, ``tail[:keep] + new`` of the tail before is the tail after;
 * work per chunk is proportional to the chunk and to the lines that it touches, not to the tail.
 
-How it works. While the cursor stands at the end (nearly always) text is appended as it comes. A motion *opens* the
-last line, or as many as it needs, as ``Row`` objects that can be written by column; as soon as the cursor stands at
-the end again they are *closed*. So what the text becomes depends on the tokens alone, never on where a chunk ended.
-Columns follow terminals: each code point has its own width.
+How it works. While the cursor stands at the end (nearly always) text is appended as it comes. A motion
+*opens* the last line, or as many as it needs, as ``Row`` objects that can be written by column; as soon as
+the cursor stands at the end again they are *closed*. So what the text becomes depends on the tokens alone,
+never on where a chunk ended. Columns follow terminals: each code point has its own width.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 
 from runt.terminal.escapes import ESCAPE, INCOMPLETE, SGR
 from runt.terminal.sgr import PLAIN, TAB_STOP_CELLS, Sgr, apply_parameters, transition
-from runt.terminal.stream_row import Row, parse, pen_after
+from runt.terminal.stream_row import Row, parse
 from runt.terminal.stream_text import StreamText
 
 ROW_REACH = 512
@@ -44,7 +45,8 @@ class TailChange(NamedTuple):
 
 
 class StreamReducer:
-    """The state of one stream: its tail (what is not sealed yet), its cursor, and an escape cut between chunks.
+    """The state of one stream: its tail (what is not sealed yet), its cursor, and an escape cut between
+    chunks.
 
     Args:
         tail: the text to go on from.
@@ -66,7 +68,9 @@ class StreamReducer:
         self._low = len(tail)
         """Code points at the beginning of the tail that this ``feed`` has left alone."""
         self._pen = self._text.end
-        """The look of what is written next. Where it differs from the tail's end, SGR goes before the next text."""
+        """The look of what is written next. Where it differs from the tail's end, SGR goes before the next
+        text.
+        """
         if "pen" in state:
             self._set_pen(apply_parameters(PLAIN, state["pen"]))
         cursor = state.get("cursor")
@@ -304,7 +308,9 @@ class StreamReducer:
             row.loosen()
 
     def _erase_in_tail(self, mode: str) -> None:
-        """ED. Without a screen, erasing all of it means the whole tail, and the cursor goes to its beginning."""
+        """ED. Without a screen, erasing all of it means the whole tail, and the cursor goes to its
+        beginning.
+        """
         assert self._rows is not None
         if mode in _ERASE_TO_END:
             if self._row < len(self._rows) - 1:

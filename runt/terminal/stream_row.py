@@ -1,8 +1,9 @@
-"""One line of a stream while it is being edited by column: what ``\\r``, backspace and cursor motion write over.
+"""One line of a stream while it is being edited by column: what ``\\r``, backspace and cursor motion write
+over.
 
-It knows no other line and no cursor. The invariant: ``Row.text`` parsed with the look ``Row.start`` gives back its
-segments, and the look after its last character is the same before and after an edit unless ``loosen`` was called, so
-that the lines below keep their colours.
+It knows no other line and no cursor. The invariant: ``Row.text`` parsed with the look ``Row.start`` gives
+back its segments, and the look after its last character is the same before and after an edit unless
+``loosen`` was called, so that the lines below keep their colours.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ _TOKEN = re.compile(rf"([{SINGLE_CELLS}]+)|{SGR_SOURCE}|(\t)|({ESCAPE_SOURCE})|.
 
 
 class Segment(NamedTuple):
-    """Text in one look. ``uniform``: each code point is one cell; otherwise it is one character with its marks."""
+    """Text in one look. ``uniform``: each code point is one cell; otherwise it is one character with its
+    marks.
+    """
 
     text: str
     cells: int

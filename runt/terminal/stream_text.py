@@ -1,7 +1,7 @@
 """The part of a stream's tail above the cursor: an appendable text that gives its last lines back.
 
-It knows no cursor and no motion. The invariant: ``pens[i]`` is the look that ``pieces[i]`` begins with, ``end`` the
-one after the last piece, and appending costs what is appended, however long the text is.
+It knows no cursor and no motion. The invariant: ``pens[i]`` is the look that ``pieces[i]`` begins with,
+``end`` the one after the last piece, and appending costs what is appended, however long the text is.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Cell widths of text: how many terminal columns a string takes, and where it may be cut.
 
-It draws nothing and knows no styles. The invariant: widths are those of ``rich.cells``, which Textual uses to lay out
-strips, so that a width measured here is the width that is painted; and a cut never separates a character from the
-zero-width ones that belong to it.
+It draws nothing and knows no styles. The invariant: widths are those of ``rich.cells``, which Textual uses
+to lay out strips, so that a width measured here is the width that is painted; and a cut never separates a
+character from the zero-width ones that belong to it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from functools import lru_cache
 from rich.cells import cell_len, get_character_cell_size
 
 SINGLE_CELLS = r" -~\xa0-\xac\xae-\u02ff\u0370-\u0482\u2500-\u25fc\u2800-\u28ff"
-"""A regex class of characters that are one cell wide in every table version: Latin, Greek, box drawing, Braille."""
+"""A regex class of characters that are one cell wide in every table version: Latin, Greek, box drawing,
+Braille.
+"""
 
 _ALL_SINGLE = re.compile(f"[{SINGLE_CELLS}]*")
 _JOINER = "\u200d"
@@ -39,7 +41,9 @@ def is_single_cells(text: str) -> bool:
 
 
 def clusters(text: str) -> Iterator[tuple[int, int, int]]:
-    """What must stay together: ``(start, stop, cells)``, in code points; the spans cover the text without a gap."""
+    """What must stay together: ``(start, stop, cells)``, in code points; the spans cover the text without a
+    gap.
+    """
     start = index = 0
     length = len(text)
     while index < length:
@@ -57,7 +61,9 @@ def clusters(text: str) -> Iterator[tuple[int, int, int]]:
 
 
 def truncate(text: str, cells: int, *, mark: str = "") -> str:
-    """The longest beginning of ``text`` that fits into ``cells``; when cut it ends with ``mark``, if that fits."""
+    """The longest beginning of ``text`` that fits into ``cells``; when cut it ends with ``mark``, if that
+    fits.
+    """
     if cells <= 0:
         return ""
     if cell_width(text) <= cells:
@@ -77,7 +83,8 @@ def truncate(text: str, cells: int, *, mark: str = "") -> str:
 
 
 def wrap(text: str, cells: int) -> list[str]:
-    """Cut one line into rows of at most ``cells`` (≥ 1) each; joined they are ``text``. Empty text is one empty row.
+    """Cut one line into rows of at most ``cells`` (≥ 1) each; joined they are ``text``. Empty text is one
+    empty row.
 
     A character wider than ``cells`` gets a row of its own.
     """
