@@ -27,7 +27,9 @@ def is_valid(key: object) -> bool:
     if not isinstance(key, str) or not _CHARACTERS.fullmatch(key):
         return False
     length = _integer_length(key[0])
-    return len(key) == length or (len(key) > length and key[-1] != "0")
+    if len(key) == length:
+        return key != _SMALLEST_INTEGER  # nothing fits below it
+    return len(key) > length and key[-1] != "0"
 
 
 def key_between(low: str | None, high: str | None, random: Random) -> str:
