@@ -24,17 +24,15 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from pycrdt import Array, Map, Text
 
-from runt.notebook import json_text
+from runt.notebook import json_text, manifests
 from runt.notebook.cell import CellKey
 from runt.notebook.crdt import CrdtDocument, Origin
+from runt.notebook.manifests import BlobRef, ContentRef, ErrorManifest, Manifest
 from runt.notebook.observers import Observers, Subscription
-
-if TYPE_CHECKING:
-    from runt.notebook.manifests import BlobRef, Manifest
 
 SCHEMA = "1"
 
@@ -98,7 +96,7 @@ class LiveStream:
     tail: str
 
 
-OutputEntry: TypeAlias = "Manifest | ManifestHash | LiveStream"
+OutputEntry: TypeAlias = Manifest | ManifestHash | LiveStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,8 +330,6 @@ def _output_entry(entry: object) -> OutputEntry:
     if isinstance(entry, str):
         if _HASH.fullmatch(entry):
             return ManifestHash(entry)
-        from runt.notebook import manifests
-
         try:
             return manifests.decode(entry)
         except ValueError as error:
@@ -343,18 +339,18 @@ def _output_entry(entry: object) -> OutputEntry:
 
 def _damaged(reason: str) -> Manifest:
     """What to show for an entry that cannot be read: it keeps its place, so that indexes stay true."""
-    from runt.notebook import manifests
+    return ErrorManifest(ename="DamagedOutput", evalue=reason, traceback=ContentRef(inline="[]"))
 
-    return manifests.ErrorManifest(
-        ename="DamagedOutput", evalue=reason, traceback=manifests.ContentRef(inline="[]")
-    )
+
+def blob_ref_text(reference: BlobRef) -> str:
+    """A blob reference as ``sealed`` holds it."""
+    return json_text.encode({"blob": reference.hash, "size": reference.size})
 
 
 def _blob_ref(value: object) -> BlobRef | None:
-    from runt.notebook.manifests import BlobRef
-
-    fields = json_text.decode(value)
-    if not isinstance(fields, dict):
-        return None
-    hash_, size = fields.get("blob", fields.get("hash")), fields.get("size")
-    return BlobRef(hash_, size) if isinstance(hash_, str) and isinstance(size, int) else None
+    match json_text.decode(value):
+        case {"blob": str(hash_), "size": int(size)}:
+            return BlobRef(hash_, size)
+        case [str(hash_), int(size)]:  # what a generic JSON encoder makes of a `BlobRef`
+            return BlobRef(hash_, size)
+    return None

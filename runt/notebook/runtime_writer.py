@@ -16,6 +16,7 @@ from pycrdt import Array, Map, Text
 
 from runt.notebook import json_text, text
 from runt.notebook.cell import CellKey
+from runt.notebook.manifests import BlobRef
 from runt.notebook.runtime_document import (
     ExecutionStatus,
     ExecutionView,
@@ -23,6 +24,7 @@ from runt.notebook.runtime_document import (
     KernelView,
     QueueEntry,
     RuntimeDocument,
+    blob_ref_text,
 )
 
 _KERNEL_FIELDS = frozenset(KernelView.__dataclass_fields__)
@@ -159,13 +161,13 @@ class RuntimeWriter:
         new = text.clean(new)
         rest = old[keep:]
         head, end = text.common_affixes(rest, new)
-        if head == len(old) - keep == 0 or head == len(rest):
+        if head == len(rest):
             text.append(tail, new[head:])
-        elif rest != new:
+        else:
             text.splice(tail, keep + head, len(old) - end, new[head : len(new) - end])
 
-    def seal(self, cell: CellKey, index: int, reference: str, drop: int) -> None:
-        """Drop the first ``drop`` code points of a tail; ``reference`` (JSON text) names the blob with them.
+    def seal(self, cell: CellKey, index: int, reference: BlobRef | str, drop: int) -> None:
+        """Drop the first ``drop`` code points of a tail; ``reference`` names the blob that has them.
 
         Raises:
             KeyError, IndexError: as `edit_tail`.
@@ -173,7 +175,7 @@ class RuntimeWriter:
         tail = self._tail(cell, index)
         text.splice(tail, 0, drop, "")
         sealed = self._outputs(cell)[index]["sealed"]
-        sealed.append(reference)
+        sealed.append(blob_ref_text(reference) if isinstance(reference, BlobRef) else reference)
 
     def finish_stream(self, cell: CellKey, index: int, manifest: str) -> None:
         """Put the final manifest (or its hash) in the place of a live stream. Errors as `edit_tail`."""
