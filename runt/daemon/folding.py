@@ -1,12 +1,12 @@
 """Folding: journal records of a kernel in, operations on the runtime document out.
 
 Pure, but for ``put``, which stores content by its hash, and ``get``, which reads it back. Nothing is sent,
-awaited or decided about the queue here. The invariant: ``fold`` changes neither the state nor the records that
-it is given, and any way to cut the records into batches gives the same outputs and the same state.
+awaited or decided about the queue here. The invariant: ``fold`` changes neither the state nor the records
+that it is given, and any way to cut the records into batches gives the same outputs and the same state.
 
 A message belongs to the execution that its parent header names. An execution is complete when its reply has
 arrived and its output up to ``idle`` is folded; a kernel that never says idle is believed after a quiet
-second (``tick``), since ``idle`` travels on a channel that may drop messages and the reply on one that may not.
+second (``tick``): ``idle`` travels on a channel that may drop messages, the reply on one that may not.
 """
 
 from __future__ import annotations

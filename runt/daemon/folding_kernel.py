@@ -51,7 +51,7 @@ class LifecycleFolding:
             self._ended(f"exit status {detail}", record.time)
         elif kind == "killed":
             self._ended(f"signal {detail}{_signal_name(detail)}", record.time)
-        elif kind == "failed":
+        elif kind in ("failed", "lost"):
             self._ended(detail, record.time)
         elif kind == "truncated":
             self._truncated(detail, record.time)
@@ -90,7 +90,7 @@ class LifecycleFolding:
 
     def _truncated(self, detail: str, time: float) -> None:
         count = detail.partition(" ")[0]
-        self.output.effects.append(Notice(f"{count} messages of kernel output were lost: disk or journal full"))
+        self.output.effects.append(Notice(f"{count} messages of output were lost: disk or journal full"))
         for execution in self.state.running:
             if execution.sent:
                 execution = self.output.own(execution)

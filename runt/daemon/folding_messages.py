@@ -1,7 +1,7 @@
 """Folding of the kernel's messages, by channel and type.
 
-The table of what each message does; the doing is in ``folding_outputs``. The invariant: a message of an unknown
-type, or with content of the wrong shape, changes nothing.
+The table of what each message does; the doing is in ``folding_outputs``. The invariant: a message of an
+unknown type, or with content of the wrong shape, changes nothing.
 """
 
 from __future__ import annotations

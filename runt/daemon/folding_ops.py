@@ -34,7 +34,7 @@ class SetCount:
 
 @dataclass(frozen=True, slots=True)
 class AppendOutput:
-    """Add an output at the end, which is ``index``. ``entry``: manifest as JSON text, or the hash of a stored one."""
+    """Add an output at the end, which is ``index``. ``entry``: a manifest's JSON text, or a stored one's hash."""
 
     cell: str
     index: int
@@ -68,7 +68,7 @@ class OpenStream:
 
 @dataclass(frozen=True, slots=True)
 class EditTail:
-    """Keep the first ``keep`` code points of a live stream's tail and put ``new`` in the place of the rest."""
+    """Keep the first ``keep`` code points of a live stream's tail; put ``new`` in the place of the rest."""
 
     cell: str
     index: int

@@ -117,7 +117,11 @@ class OutputFolding:
     # other outputs
 
     def append(
-        self, execution: ExecutionState, output: Mapping[str, Any], display_id: str = "", count: int | None = None
+        self,
+        execution: ExecutionState,
+        output: Mapping[str, Any],
+        display_id: str = "",
+        count: int | None = None,
     ) -> None:
         """Add a display, a result or an error."""
         self._clear_if_waiting(execution)

@@ -53,9 +53,7 @@ class LiveText:
 
     __slots__ = ("index", "name", "reducer", "sealed")
 
-    def __init__(
-        self, name: str, index: int, reducer: StreamReducer, sealed: Sequence[BlobRef] = ()
-    ) -> None:
+    def __init__(self, name: str, index: int, reducer: StreamReducer, sealed: Sequence[BlobRef] = ()) -> None:
         self.name = name
         self.index = index
         self.reducer = reducer

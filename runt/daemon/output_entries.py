@@ -21,7 +21,7 @@ MANIFEST_TYPE = "application/x-jupyter-output+json"
 
 
 def entry_of(output: Mapping[str, Any], put: Put) -> str:
-    """Return the entry for an nbformat output. Content that is not what nbformat says becomes an error output."""
+    """Return the entry for an nbformat output. What nbformat does not know becomes an error output."""
     try:
         manifest = manifests.manifest_from_nbformat(dict(output), put)
     except (ValueError, TypeError, KeyError) as error:
@@ -78,7 +78,7 @@ def display_id_of(content: Mapping[str, Any]) -> str:
 
 
 def _bundle(value: object) -> dict[str, Any]:
-    """A MIME bundle whose values are text, lists of text, or JSON for JSON types; anything else as JSON text."""
+    """A MIME bundle of text, lists of text, or JSON for JSON types; anything else becomes JSON text."""
     bundle = {}
     for mime, content in _mapping(value).items():
         is_json = mime == "application/json" or mime.endswith("+json")

@@ -18,7 +18,7 @@ from runt.errors import SocketPathTooLong
 from runt.runtime.quirks import Transport
 
 CHANNELS = ("iopub", "shell", "control", "stdin")  # in the order of supervisor_protocol's channel numbers
-_PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
+_PORTS = 5  # shell, iopub, stdin, control, heartbeat
 _MAX_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 
 
@@ -55,9 +55,9 @@ def make_connection(directory: Path, kernel_name: str, transport: Transport = "i
         if len(ip.encode()) + 2 > _MAX_PATH_BYTES:
             raise SocketPathTooLong(ip, _MAX_PATH_BYTES - 2)
     else:
-        ip, ports = "127.0.0.1", _free_ports(len(_PORTS))
+        ip, ports = "127.0.0.1", _free_ports(_PORTS)
     content = _ConnectionFile(
-        **dict(zip(_PORTS, ports, strict=True)),
+        *ports,
         ip=ip,
         key=secrets.token_hex(32),
         transport=transport,

@@ -7,7 +7,6 @@ does, or however it dies, the kernel keeps running and its journal keeps growing
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import signal
 import uuid
@@ -18,54 +17,23 @@ import msgspec
 
 from runt.errors import ConnectionLost, KernelDied
 from runt.runtime import supervisor_protocol as protocol
+from runt.runtime.adoption import find_supervisors as find_supervisors
 from runt.runtime.connection import make_connection, read_connection
+from runt.runtime.kernel_file import Description, read_kernel_file, socket_directory
 from runt.runtime.kernelspecs import Kernelspec
-from runt.runtime.supervisor_directory import CONNECTION_NAME, KERNEL_JSON_NAME, KERNEL_LOG_NAME, LOG_NAME
+from runt.runtime.supervisor_directory import CONNECTION_NAME, KERNEL_LOG_NAME, LOG_NAME
 from runt.runtime.supervisor_link import OnLost, OnRecords, SupervisorLink, connect
 from runt.runtime.supervisor_protocol import CONTROL, SHELL, Hello, StartOrder
 from runt.runtime.supervisor_spawn import SOCKET_NAME, reap_supervisors, spawn_supervisor
 from runt.runtime.wire import JupyterWire
+from runt.store.safe_directory import read_private_file
 
 RESTART_GRACE_S = 1.5  # for atexit handlers, before SIGTERM; then as long again before SIGKILL
 SHUTDOWN_GRACE_S = 3.0
-SHORT_NAME_CHARACTERS = 10  # of the socket directory: sun_path is short
 _REAP_DELAYS_S = (0.01, 0.1, 1.0)
 _LOG_TAIL_BYTES = 4096
 # Set for a Jupyter server's own children; a kernel that believes them exits with us or misnames itself.
 _REMOVED_VARIABLES = ("JPY_PARENT_PID", "JPY_SESSION_NAME")
-
-
-class Description(msgspec.Struct, frozen=True):
-    """What the daemon wants to know about a kernel that it finds running."""
-
-    name: str
-    display_name: str = ""
-    language: str = ""
-    interrupt_mode: str = "signal"
-    cwd: str = ""
-
-
-class KernelFile(msgspec.Struct, frozen=True):
-    """The content of ``kernel.json``. Start times in clock ticks since boot."""
-
-    version: int
-    boot_id: str
-    supervisor_pid: int
-    supervisor_started: int
-    kernel_pid: int
-    kernel_started: int
-    description: Description
-
-
-def socket_directory(directory: Path, sockets: Path) -> Path:
-    """Return where the sockets of the kernel of ``directory`` live; the same for every daemon."""
-    digest = hashlib.sha256(os.fsencode(directory.absolute())).hexdigest()
-    return sockets / digest[:SHORT_NAME_CHARACTERS]
-
-
-def read_kernel_file(directory: Path) -> KernelFile:
-    """Return ``kernel.json``. Raises OSError, msgspec.DecodeError."""
-    return msgspec.json.decode((directory / KERNEL_JSON_NAME).read_bytes(), type=KernelFile)
 
 
 class KernelProcess:
@@ -132,9 +100,7 @@ class KernelProcess:
         folder = socket_directory(directory, self._sockets)
         process = spawn_supervisor(directory, folder)
         connection = make_connection(folder, spec.name, spec.transport)
-        description = Description(
-            spec.name, spec.display_name, spec.language, spec.interrupt_mode, cwd
-        )
+        description = Description(spec.name, spec.display_name, spec.language, spec.interrupt_mode, cwd)
         variables = {**env, **spec.env}
         for name in _REMOVED_VARIABLES:
             variables.pop(name, None)
@@ -170,9 +136,7 @@ class KernelProcess:
             log = _tail(directory / LOG_NAME)
             raise KernelDied("the kernel's supervisor did not start", hint=log or error.message) from error
 
-    async def attach(
-        self, directory: Path, offset: int, on_records: OnRecords, on_lost: OnLost
-    ) -> Hello:
+    async def attach(self, directory: Path, offset: int, on_records: OnRecords, on_lost: OnLost) -> Hello:
         """Connect, and be given every record after ``offset`` (bytes), each once and in order.
 
         ``hello.end`` is where the journal ended at this moment: what was sent before is replayed once a
@@ -180,11 +144,11 @@ class KernelProcess:
 
         Raises:
             ConnectionLost: no supervisor serves this directory (any more).
-            OSError, msgspec.DecodeError: its files cannot be read.
+            OSError, StoreError, msgspec.DecodeError: its files cannot be read.
         """
         self.close()
         file = read_kernel_file(directory)
-        connection = read_connection((directory / CONNECTION_NAME).read_bytes())
+        connection = read_connection(read_private_file(directory / CONNECTION_NAME))
         self._directory, self._description = directory, file.description
         if self._wire is None:
             self._wire = JupyterWire(connection.key)
@@ -229,7 +193,7 @@ class KernelProcess:
         return self.send(uuid.uuid4().hex, protocol.STDIN, frames)
 
     def probe(self) -> bool:
-        """Ask for ``kernel_info``. Repeat every 0.5 s until KernelReady: a reply proves only the shell channel."""
+        """Ask for ``kernel_info``. Repeat every 0.5 s until KernelReady: one reply proves only shell."""
         return self._order(self._probe())
 
     def interrupt(self) -> bool:
@@ -253,7 +217,7 @@ class KernelProcess:
         return self._order(protocol.encode_grace(protocol.SHUTDOWN, grace_s))
 
     async def wait_closed(self) -> None:
-        """Wait until the supervisor has closed the connection (after ``shutdown``) or ``close`` was called."""
+        """Wait until the supervisor has closed the connection (after ``shutdown``), or we did."""
         if self._link is not None:
             await asyncio.shield(self._link.closed)
 
@@ -281,7 +245,7 @@ class KernelProcess:
         reap_supervisors()
 
     def log_tail(self) -> str:
-        """Return the end of what the kernel wrote to its raw stderr: why it could not start, or how it died."""
+        """Return the end of what the kernel wrote to its raw stderr: why it did not start, or died."""
         return _tail(self.directory / KERNEL_LOG_NAME)
 
     def _order(self, data: bytes) -> bool:

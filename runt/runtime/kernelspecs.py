@@ -57,7 +57,7 @@ def list_kernelspecs() -> list[Kernelspec]:
 
 
 def find_kernelspec(name: str | None = None, language: str | None = None) -> Kernelspec:
-    """Return the kernel called ``name`` (any case), else the first one for ``language``, else the native Python.
+    """Return the kernel called ``name`` (any case), else the first for ``language``, else our Python.
 
     Raises:
         KernelNotFound: nothing fits; it lists what is installed.

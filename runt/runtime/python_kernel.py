@@ -1,9 +1,10 @@
 """Starts ipykernel for runt, in the kernel's own Python, which need not have runt.
 
 Run as a script by path: standard library and ipykernel (6 or later) only; never imported by runt. Against
-``-m ipykernel_launcher`` it loads no debugger (a quarter of the start-up time), never drops output (ipykernel's
-own send limit is 1000 messages), does not end with its parent, and leaves IPython's shared history file
-alone (the source of the slowest replies). The invariant: user code sees what it would see in Jupyter.
+``-m ipykernel_launcher`` it loads no debugger (a quarter of the start-up time), never drops output
+(ipykernel's own send limit is 1000 messages), does not end with its parent, and leaves IPython's shared
+history file alone (the source of the slowest replies). The invariant: user code sees what it would see in
+Jupyter.
 """
 
 import sys
@@ -34,11 +35,11 @@ def main() -> None:
     import zmq
     from ipykernel.kernelapp import IPKernelApp
 
-    class Kernel(IPKernelApp):  # type: ignore[misc]
+    class Kernel(IPKernelApp):
         def init_iopub(self, context: zmq.Context) -> None:  # type: ignore[type-arg]
             # A default for sockets made from here on; taken back for the others.
             context.sndhwm = 0
-            super().init_iopub(context)
+            super().init_iopub(context)  # type: ignore[no-untyped-call]
             context.sockopts.pop(zmq.SNDHWM, None)
 
     sys.argv.append(HISTORY_OFF)

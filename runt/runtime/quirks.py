@@ -21,7 +21,7 @@ class Quirks:
     transport: Transport | None = None
 
 
-# Keyed by what is recognised in argv[0]'s file name or in `-m module`. Measured 2026-11 (facts/kernels.md §6).
+# Keyed by what is recognised in argv[0]'s file name or in `-m module`. Found by running them, 2026-11.
 QUIRKS: dict[str, Quirks] = {
     # Says "signal", but SIGINT ends it; answers interrupt_request in 8 ms. Knows no ipc.
     "deno": Quirks(interrupt="message", transport="tcp"),

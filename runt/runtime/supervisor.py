@@ -18,7 +18,7 @@ from pathlib import Path
 
 import zmq
 
-from runt.errors import RemoteProtocolError
+from runt.errors import RemoteProtocolError, StoreError
 from runt.runtime import supervisor_protocol as protocol
 from runt.runtime.supervisor_directory import JOURNAL_NAME, KERNEL_JSON_NAME, kernel_json
 from runt.runtime.supervisor_journal import RETRY_S, SupervisorJournal
@@ -38,7 +38,7 @@ RESTART, SHUTDOWN = "restart", "shutdown"
 
 
 class Stopping:
-    """A kernel that has been asked to leave: wait, then SIGTERM, then SIGKILL. Deadline: monotonic seconds."""
+    """A kernel that was asked to leave: wait, then SIGTERM, then SIGKILL. Deadline: monotonic seconds."""
 
     def __init__(self, then: str, grace_s: float) -> None:
         self.then = then
@@ -284,7 +284,7 @@ class Supervisor:
             flags = zmq.POLLIN | (zmq.POLLOUT if waits else 0)
             self.poller.modify(connection.socket.fileno(), flags)
 
-    def _timeout_ms(self) -> float:
+    def _timeout_ms(self) -> int:
         moments = [self.check_at]
         if self.stopping is not None:
             moments.append(self.stopping.deadline)
@@ -292,7 +292,7 @@ class Supervisor:
             moments.append(self.leave_at)
         if self.journal.failing:
             moments.append(time.monotonic() + RETRY_S)
-        return max(0.0, min(moments) - time.monotonic()) * 1000 + 1
+        return int(max(0.0, min(moments) - time.monotonic()) * 1000) + 1
 
     def _check(self) -> None:
         if time.monotonic() < self.check_at:
@@ -302,7 +302,7 @@ class Supervisor:
             self.kernel.trim_log()
         if self.listener.is_gone():
             old = self.listener.socket.fileno()
-            with contextlib.suppress(OSError):  # tried again at the next check
+            with contextlib.suppress(OSError, StoreError):  # tried again at the next check
                 self.listener.make_again()
                 self.poller.unregister(old)
                 self.poller.register(self.listener.socket.fileno(), zmq.POLLIN)
@@ -328,4 +328,4 @@ def main(arguments: list[str]) -> None:
     try:
         Supervisor(directory, listener).run()
     finally:
-        shutil.rmtree(os.path.dirname(path), ignore_errors=True)
+        shutil.rmtree(Path(path).parent, ignore_errors=True)

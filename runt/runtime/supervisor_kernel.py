@@ -119,7 +119,9 @@ def _raise_oom_score() -> None:
 class KernelSockets:
     """The four channels. Made anew for each kernel process, so that no old request reaches a new kernel."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoints: list[str], identity: bytes) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoints: list[str], identity: bytes
+    ) -> None:
         self.sockets: dict[int, zmq.Socket[bytes]] = {}
         for channel, endpoint in zip((IOPUB, SHELL, CONTROL, STDIN), endpoints, strict=True):
             made = context.socket(zmq.SUB if channel == IOPUB else zmq.DEALER)

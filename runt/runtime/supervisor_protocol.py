@@ -59,7 +59,7 @@ _GRACE = struct.Struct("<d")
 
 
 class Record:
-    """One journal record. ``end``: the offset (bytes) after it; ``time``: unix seconds when it was written."""
+    """One journal record. ``end``: the offset (bytes) after it; ``time``: unix seconds of its writing."""
 
     __slots__ = ("channel", "end", "frames", "time")
 
@@ -78,7 +78,9 @@ class Hello:
 
     __slots__ = ("end", "instance", "kernel_pid", "pid", "start", "version")
 
-    def __init__(self, version: int, instance: bytes, pid: int, kernel_pid: int, start: int, end: int) -> None:
+    def __init__(
+        self, version: int, instance: bytes, pid: int, kernel_pid: int, start: int, end: int
+    ) -> None:
         self.version = version
         self.instance = instance
         self.pid = pid

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 from runt.errors import RemoteProtocolError, StoreError
 from runt.runtime import supervisor_protocol as protocol
 from runt.runtime.supervisor_journal import SupervisorJournal
+from runt.store.safe_directory import ensure_private_directory
 
 BATCH_BYTES = 256 << 10
 BATCHES_PER_TURN = 4  # then the kernel's sockets are drained again
@@ -108,12 +110,12 @@ class Listener:
         return _inode(self.path) != self._inode
 
     def make_again(self) -> None:
-        """Bind a new socket at the path. Raises OSError."""
-        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        """Bind a new socket at the path. Raises OSError, StoreError."""
+        ensure_private_directory(Path(self.path).parent)
         fresh = socket.socket(socket.AF_UNIX)
         try:
             fresh.bind(self.path)
-            os.chmod(self.path, 0o600)
+            Path(self.path).chmod(0o600)
             fresh.listen(_BACKLOG)
             fresh.setblocking(False)
         except OSError:

@@ -25,9 +25,12 @@ BACKLOG = 4  # one daemon, and its successor
 
 # -I -S: no user site, no .pth files, no environment: 8 MB instead of 14. -S leaves sys.path without
 # site-packages, hence the directories of zmq and runt.
-_BOOTSTRAP = "import sys; sys.path[:0] = sys.argv[4:]; from runt.runtime.supervisor import main; main(sys.argv)"
+_BOOTSTRAP = (
+    "import sys; sys.path[:0] = sys.argv[4:]; from runt.runtime.supervisor import main; main(sys.argv)"
+)
 # The kernel's environment comes over the socket; these are for the interpreter and its libraries.
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
+_KEPT_PREFIX = "RUNT_"  # so that `ps` tells whose it is
 
 _children: set[subprocess.Popen[bytes]] = set()
 
@@ -48,7 +51,7 @@ def spawn_supervisor(directory: Path, sockets: Path) -> subprocess.Popen[bytes]:
     log = create_file(directory / LOG_NAME)
     try:
         listener.bind(path)
-        os.chmod(path, 0o600)
+        Path(path).chmod(0o600)
         listener.listen(BACKLOG)
         places = {str(Path(zmq.__file__).parents[1]), str(Path(runt.__file__).parents[1])}
         process = subprocess.Popen(
@@ -60,7 +63,7 @@ def spawn_supervisor(directory: Path, sockets: Path) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             cwd="/",
-            env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+            env=_environment(),
             pass_fds=[listener.fileno()],
             start_new_session=True,
         )  # fmt: skip
@@ -69,6 +72,14 @@ def spawn_supervisor(directory: Path, sockets: Path) -> subprocess.Popen[bytes]:
         listener.close()
     _children.add(process)
     return process
+
+
+def _environment() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIX)
+    }
 
 
 def reap_supervisors() -> int:

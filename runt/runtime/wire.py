@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
@@ -22,7 +22,7 @@ PROTOCOL_VERSION = "5.3"  # what we speak; newer fields are tolerated, not used
 
 
 class WireMessage(msgspec.Struct, frozen=True):
-    """One message from a kernel. ``parent_id`` is "" when it has no parent. ``header``: JSON bytes as they came."""
+    """One message from a kernel. ``parent_id``: "" without a parent. ``header``: its JSON bytes."""
 
     msg_type: str
     msg_id: str
@@ -75,7 +75,7 @@ class JupyterWire:
             "msg_id": msg_id or uuid.uuid4().hex,
             "session": self.session,
             "username": "runt",
-            "date": datetime.now(timezone.utc).isoformat().replace("+00:00", "Z"),
+            "date": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
             "msg_type": msg_type,
             "version": PROTOCOL_VERSION,
         }
@@ -129,7 +129,7 @@ def _lenient(
     values: list[Any] = []
     for part in parts:
         try:
-            values.append(json.loads(part.decode("utf-8", "replace")))
+            values.append(_clean(json.loads(part.decode("utf-8", "replace"))))
         except ValueError:
             return None
     if not isinstance(values[0], dict) or not isinstance(values[3], dict):
@@ -144,3 +144,14 @@ def _lenient(
         values[2] if isinstance(values[2], dict) else {},
         cast("dict[str, Any]", values[3]),
     )
+
+
+def _clean(value: Any) -> Any:
+    """Replace lone surrogates, which cannot be stored as UTF-8, by U+FFFD."""
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    if isinstance(value, dict):
+        return {_clean(name): _clean(item) for name, item in value.items()}
+    return value
