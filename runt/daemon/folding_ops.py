@@ -34,7 +34,7 @@ class SetCount:
 
 @dataclass(frozen=True, slots=True)
 class AppendOutput:
-    """Add an output at the end, which is ``index``. ``entry``: a manifest's JSON text, or a stored one's hash."""
+    """Add an output at the end, which is ``index``. ``entry``: a manifest as JSON, or the hash of one."""
 
     cell: str
     index: int

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,8 +20,10 @@ from runt.errors import StoreError
 from runt.runtime.kernel_file import KernelFile, read_kernel_file, socket_directory
 from runt.runtime.supervisor_directory import JOURNAL_NAME
 from runt.runtime.supervisor_protocol import LIFECYCLE, Record, decode_record
-from runt.store.places import Places
 from runt.store.record_log import RecordLog
+
+if TYPE_CHECKING:
+    from runt.store.places import Places
 
 READ_BYTES = 1 << 20
 LOST = b"lost supervisor died"
@@ -30,7 +33,7 @@ LOST = b"lost supervisor died"
 class FoundSupervisor:
     """One directory under ``places.supervisors``. ``file`` is None when it never got as far as a kernel.
 
-    ``alive``: attach to it. Otherwise fold :func:`last_records`, call :func:`end_kernel`, then :func:`remove`.
+    ``alive``: attach to it. Otherwise fold :func:`last_records`, then :func:`end_kernel`, :func:`remove`.
     """
 
     directory: Path

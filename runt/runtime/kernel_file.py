@@ -1,7 +1,7 @@
 """What ``kernel.json`` says, and where a kernel's sockets are.
 
-Enough to find a kernel that outlived its daemon. Reading only; the supervisor writes it. The invariant: everything here follows from the kernel's directory, so
-that any later daemon finds the same.
+Enough to find a kernel that outlived its daemon. Reading only; the supervisor writes it. The invariant:
+everything here follows from the kernel's directory, so that any later daemon finds the same.
 """
 
 from __future__ import annotations
