@@ -1,12 +1,12 @@
 """Files of the user (notebooks, settings), read and replaced so that no version is ever lost.
 
-It knows nothing of what is in them. The invariant: after `write_file` the path holds the old content or the new,
-whole; a version that nobody expected is never overwritten; and the temporary file is gone.
+It knows nothing of what is in them. The invariant: after `write_file` the path holds the old content or the
+new, whole; a version that nobody expected is never overwritten; and the temporary file is gone.
 
-The new content is written beside the file under a random name, made durable, and takes the name in one step. Where
-the system can exchange two names, what comes out is compared with the expected version and put back if it differs:
-that closes the gap between check and rename. Files that must keep their inode (hard links, mount points) or whose
-directory we may not write are written in place, after a durable copy in the state directory.
+The new content is written beside the file under a random name, made durable, and takes the name in one step.
+Where the system can exchange two names, what comes out is compared with the expected version and put back if
+it differs: that closes the gap between check and rename. Files that must keep their inode (hard links, mount
+points) or whose directory we may not write are written in place, after a durable copy in the state directory.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ TEMPORARY_PREFIX = ".runt-"
 TEMPORARY_SUFFIX = ".tmp"
 
 _NEEDS_IN_PLACE = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV, errno.EROFS})
-"""The directory (or a mount on the file itself) does not let us replace it; the file may still be writable."""
+"""The directory (or a mount on the file) does not let us replace it; the file may still be writable."""
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[bytes, str]:
     """The bytes of a regular file, and their SHA-256 in hex. Symbolic links are followed.
 
-    Raises `OSError` as the system gave it (`FileNotFoundError`, `PermissionError`, `IsADirectoryError`), so that the
-    caller can tell these apart; `StoreError` for a pipe, socket or device.
+    Raises `OSError` as the system gave it (`FileNotFoundError`, `PermissionError`, `IsADirectoryError`), so
+    that the caller can tell these apart; `StoreError` for a pipe, socket or device.
     """
     # Without O_NONBLOCK the open itself would wait for a pipe's writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -107,7 +107,9 @@ def write_file(
         elif not _must_stay(target, status) and _replace(target, data, status, expected_sha256):
             pass
         else:
-            write_in_place(target, data, current or "", expected_sha256 is not ANY, copies or _default_copies())
+            write_in_place(
+                target, data, current or "", expected_sha256 is not ANY, copies or _default_copies()
+            )
     except OSError as error:
         raise from_os_error(error, target, "write") from error
     return digest
@@ -240,7 +242,7 @@ def _discard(temporary: Path) -> None:
 
 
 def _make_durable(target: Path) -> None:
-    """An earlier write may have failed after its rename: what is there is right, but perhaps not yet durable."""
+    """An earlier write may have failed after its rename: right, but perhaps not yet durable."""
     descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

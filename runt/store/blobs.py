@@ -1,9 +1,10 @@
 """Content-addressed blobs: the bytes of outputs, each in a file named by its SHA-256.
 
-It does not know who refers to a blob. The invariant: a file under its final name was written whole; whether its
-bytes survived is checked again when they are read. Every process of the user may read; only the daemon writes.
+It does not know who refers to a blob. The invariant: a file under its final name was written whole; whether
+its bytes survived is checked again when they are read. All our processes read; only
+the daemon writes.
 
-Layout: ``<2 hex>/<62 hex>`` and ``<62 hex>.meta`` (JSON, advisory) below the root; ``tmp/`` for unfinished ones.
+Layout: ``<2 hex>/<62 hex>`` and ``<62 hex>.meta`` (JSON, advisory) below the root; ``tmp/``.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class BlobStore:
         self._directories: set[str] = set()
 
     def put(self, data: bytes, media_type: str) -> tuple[str, int]:
-        """Keep `data`; returns ``(hash, size in bytes)``. Durable only after `sync`. Blocks: big data in a thread.
+        """Keep `data`; returns ``(hash, size in bytes)``. Durable only after `sync`. Blocks.
 
         A blob that exists (and is whole) is not written again; its time is refreshed, which protects it from
         being collected. Raises `StoreError` (`NoSpace`, or larger than `MAX_BLOB_BYTES`).
@@ -75,7 +76,7 @@ class BlobStore:
         return digest, size
 
     def get(self, hash: str) -> bytes:
-        """The bytes. Raises `BlobMissing` when there are none, they are damaged, or `hash` is not a blob's name."""
+        """The bytes. Raises `BlobMissing` when they are lost or damaged, or `hash` is not a blob's name."""
         path = self.path(hash)
         try:
             with self._opened(path, hash) as descriptor:
@@ -105,7 +106,7 @@ class BlobStore:
         return _NAME.fullmatch(hash) is not None and self.path(hash).is_file()
 
     def path(self, hash: str) -> Path:
-        """Where that blob is (or would be). Raises `BlobMissing` for anything but 64 lower-case hex digits."""
+        """Where that blob is or would be. Raises `BlobMissing` for anything but 64 lower-case hex digits."""
         if _NAME.fullmatch(hash) is None:
             raise BlobMissing(hash)
         return self.root / hash[:2] / hash[2:]
@@ -118,9 +119,9 @@ class BlobStore:
             return None
 
     def sync(self) -> int:
-        """Make everything durable that was put since the last call; returns how many blobs. Blocks: use a thread.
+        """Make durable what was put since the last call; returns how many blobs. Blocks: use a thread.
 
-        Raises `StoreError`; what could not be made durable is tried again, from fresh files, at the next call.
+        Raises `StoreError`; what is not durable then is tried again, in fresh files, at the next call.
         """
         with self._lock:
             batch, self._unsynced = self._unsynced, set()
@@ -134,7 +135,7 @@ class BlobStore:
                 except FileNotFoundError:
                     pass  # collected meanwhile: nothing to keep
                 except OSError:
-                    # A failed fsync is never retried on the same file: its pages may be gone. Write a new one.
+                    # A failed fsync is never retried on the same file: its pages may be gone.
                     self._write(digest, self.get(digest), durable=True)
                 done.add(digest)
             for shard in {digest[:2] for digest in batch}:

@@ -1,6 +1,6 @@
 """``daemon.json``: how to reach the daemon that runs.
 
-A hint, not a lock: the daemon may have died since. The invariant: a record that is read was written whole, by us.
+A hint, not a lock: the daemon may have died since. The invariant: what is read was written whole, by us.
 """
 
 from __future__ import annotations
@@ -41,11 +41,13 @@ class DaemonRecord(msgspec.Struct, frozen=True):
     def write(self, path: Path) -> None:
         """Replace the file at `path`. Raises `StoreError`."""
         # Not durable on purpose: after a power cut no daemon runs, and an fsync would delay the start.
-        write_private_file(path, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n", durable=False)
+        write_private_file(
+            path, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n", durable=False
+        )
 
     @classmethod
     def remove(cls, path: Path, *, pid: int | None = None) -> None:
-        """Remove the record; with `pid` only when it is that process's (a successor may have written its own)."""
+        """Remove the record; with `pid` only that process's (a successor may have written its own)."""
         if pid is not None:
             record = cls.read(path)
             if record is not None and record.pid != pid:

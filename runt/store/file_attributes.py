@@ -1,7 +1,7 @@
 """Owner, mode, ACL and extended attributes: carried from a file to the one that replaces it.
 
-It does not replace anything. The invariant: `carry_over` either makes the new file as accessible as the old one, to
-the same people, or says that it could not.
+It does not replace anything. The invariant: `carry_over` either makes the new file as accessible as the old
+one, to the same people, or says that it could not.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def carry_over(old: Path, status: os.stat_result, descriptor: int) -> None:
             os.fchown(descriptor, status.st_uid, status.st_gid)
         except PermissionError as error:
             raise NotCarried("owner") from error
-    # The mode after the owner: a change of owner clears set-uid bits. The ACL after the mode, whose group bits
-    # are the ACL's mask.
+    # The mode after the owner: a change of owner clears set-uid bits. The ACL after the mode, whose group
+    # bits are the ACL's mask.
     os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
     if sys.platform == "darwin":
         _carry_darwin(old, descriptor)

@@ -9,20 +9,23 @@ from __future__ import annotations
 from pathlib import Path
 
 NETWORK_TYPES = frozenset(
-    "9p acfs afs afpfs beegfs ceph cifs coda davfs fhgfs gfs gfs2 gpfs lustre mfs ncpfs nfs nfs4 ocfs2 "
-    "orangefs panfs pvfs2 smb2 smb3 smbfs vboxsf wekafs".split()
+    {"9p", "acfs", "afs", "afpfs", "beegfs", "ceph", "cifs", "coda", "davfs", "fhgfs", "gfs", "gfs2", "gpfs"}
+    | {"lustre", "mfs", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "pvfs2", "smb2", "smb3"}
+    | {"smbfs", "vboxsf", "wekafs"}
 )
 NETWORK_FUSE = frozenset(
-    "fuse.sshfs fuse.s3fs fuse.rclone fuse.glusterfs fuse.ceph fuse.ceph-fuse fuse.davfs2 fuse.gcsfuse "
-    "fuse.juicefs fuse.goofys fuse.moosefs fuse.lizardfs fuse.cvmfs2 fuse.drvfs".split()
+    {"sshfs", "s3fs", "rclone", "glusterfs", "ceph", "ceph-fuse", "davfs2", "gcsfuse", "juicefs", "goofys"}
+    | {"moosefs", "lizardfs", "cvmfs2"}
 )
+"""Behind ``fuse.`` in the mount table."""
+
 MOUNT_TABLE = Path("/proc/self/mountinfo")
 
 
 def is_network(path: Path, mount_table: Path = MOUNT_TABLE) -> bool:
     """Whether `path` (which need not exist yet) is on a network file system. macOS: always False."""
     kind = file_system_type(path, mount_table)
-    return kind in NETWORK_TYPES or kind in NETWORK_FUSE
+    return kind in NETWORK_TYPES or (kind.startswith("fuse.") and kind[5:] in NETWORK_FUSE)
 
 
 def file_system_type(path: Path, mount_table: Path = MOUNT_TABLE) -> str:

@@ -1,7 +1,7 @@
 """Writing into an existing file, for those that cannot be replaced: hard links, mounts, foreign directories.
 
-Not the ordinary way (`atomic_file` is). The invariant: as long as the file may be neither old nor new, a durable
-copy of the old version exists under `copies`, beside a note of where it belongs.
+Not the ordinary way (`atomic_file` is). The invariant: as long as the file may be neither old nor new, a
+durable copy of the old version exists under `copies`, beside a note of where it belongs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A room's journal as the event loop sees it: what was appended, what is committed, what is durable.
 
-No I/O happens here: `journal_writer` has the threads. The invariants: appends are committed in the order of their
-numbers; a number is reported only when it and all before it are committed; nothing that was appended is forgotten
-until it is committed, whatever the disk does.
+No I/O happens here: `journal_writer` has the threads. The invariants: appends are committed in the order of
+their numbers; a number is reported only when it and all before it are committed; nothing that was appended is
+forgotten until it is committed, whatever the disk does.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class RoomJournal:
         return self._seq
 
     def compaction_due(self, doc: str) -> bool:
-        """Whether the log of `doc` exceeds max(1 MiB, 2 × its snapshot). How often to act on it is the room's."""
+        """Whether the log of `doc` exceeds max(1 MiB, 2 × snapshot). How often to act is the room's."""
         limit = max(COMPACT_LOG_BYTES, COMPACT_FACTOR * self._snapshot_bytes.get(doc, 0))
         return self._log_bytes.get(doc, 0) > limit
 
@@ -114,7 +114,7 @@ class RoomJournal:
         return await self._writer.read_execution(self, id)
 
     async def flush(self, durable: bool = False) -> None:
-        """Return when everything appended so far is committed (or durable). Raises `StoreError` if it cannot be."""
+        """Return when all appended so far is committed (or durable). Raises `StoreError` if it cannot be."""
         if (self.durable if durable else self.committed) >= self._seq:
             return
         if self.failure is not None:

@@ -1,11 +1,12 @@
 """A room's SQLite database, used by one thread at a time.
 
 No threads and no queue: `journal_writer` has those. The invariants: a row that is there is whole (each has a
-checksum); a database that exists under its final name is initialised; a damaged one is never written to, it is
-replaced as a whole and kept under another name.
+checksum); a database that exists under its final name is initialised; a damaged one is never written to, it
+is replaced as a whole and kept under another name.
 
-A replacement is built as ``<name>.building``, made durable, and renamed to ``<name>.new``: from here on it is the
-truth. Then the old files are moved away and it gets the name. `open_room` finishes what a kill interrupted.
+A replacement is built as ``<name>.building``, made durable, and renamed to ``<name>.new``: from here on it is
+the truth. Then the old files are moved away and it gets the name. `open_room` finishes what a kill
+interrupted.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ DAMAGED = "damaged"
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE snapshots (doc TEXT PRIMARY KEY, upto INTEGER NOT NULL, bytes BLOB NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE snapshots (doc TEXT PRIMARY KEY, upto INTEGER NOT NULL, bytes BLOB NOT NULL,
+                        crc INTEGER NOT NULL);
 CREATE TABLE updates (row INTEGER PRIMARY KEY, seq INTEGER NOT NULL, doc TEXT NOT NULL, bytes BLOB NOT NULL,
                       crc INTEGER NOT NULL);
 CREATE TABLE side (key TEXT PRIMARY KEY, value BLOB NOT NULL, crc INTEGER NOT NULL);
@@ -111,13 +113,15 @@ class RoomDatabase:
             raise from_sqlite_error(error, self.path, "write") from error
 
     def compact(self, doc: str, snapshot: bytes, upto: int) -> int:
-        """Store `snapshot` and drop the updates of `doc` up to `upto`; returns the bytes of those that remain."""
+        """Store `snapshot`, drop the updates of `doc` up to `upto`; returns the bytes of those that stay."""
         execute = self._connection.execute
         try:
             execute("BEGIN IMMEDIATE")
             execute(_PUT_SNAPSHOT, (doc, upto, snapshot, checksum(doc, snapshot)))
             execute("DELETE FROM updates WHERE doc = ? AND seq <= ?", (doc, upto))
-            (left,) = execute("SELECT coalesce(sum(length(bytes)), 0) FROM updates WHERE doc = ?", (doc,)).fetchone()
+            (left,) = execute(
+                "SELECT coalesce(sum(length(bytes)), 0) FROM updates WHERE doc = ?", (doc,)
+            ).fetchone()
             execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
@@ -177,7 +181,8 @@ class RoomDatabase:
                 execute(_PUT_META, (name, text))
 
     def _roll_back(self) -> None:
-        # A failed COMMIT may have rolled back by itself, or the disk may refuse even this: nothing more to do.
+        # A failed COMMIT may have rolled back by itself, or the disk may refuse even this: nothing more to
+        # do.
         with contextlib.suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -187,8 +192,8 @@ def open_room(path: Path) -> tuple[RoomDatabase, Rows]:
     """Open the database at `path`, or make an empty one.
 
     Raises:
-        RoomDamaged: it failed its check; it was replaced by what could be read of it (open again to use that).
-        StoreError: it cannot be opened (locked by another daemon, no space, newer schema).
+        RoomDamaged: it failed its check; it was replaced by what could be read of it (open again to use
+        that). StoreError: it cannot be opened (locked by another daemon, no space, newer schema).
     """
     try:
         _finish_replacement(path)
@@ -279,7 +284,9 @@ def _read_rows(connection: sqlite3.Connection, *, executions: bool) -> Rows:
         return False
 
     def table(name: str, order: str, columns: str) -> list[tuple[Any, ...]]:
-        return _read_table(connection, f"SELECT {order}, {columns} FROM {name} ORDER BY {order}", rows.problems)
+        return _read_table(
+            connection, f"SELECT {order}, {columns} FROM {name} ORDER BY {order}", rows.problems
+        )
 
     for _, key, value in table("meta", "key", "key, value"):
         if isinstance(key, str) and isinstance(value, str):
@@ -356,7 +363,8 @@ def _fill(connection: sqlite3.Connection, rows: Rows) -> None:
     meta = rows.meta | {CLEAN: "1", SEQ: str(rows.last_seq())}
     connection.executemany(_PUT_META, meta.items())
     connection.executemany(
-        _PUT_SNAPSHOT, ((doc, upto, data, checksum(doc, data)) for doc, (upto, data) in rows.snapshots.items())
+        _PUT_SNAPSHOT,
+        ((doc, upto, data, checksum(doc, data)) for doc, (upto, data) in rows.snapshots.items()),
     )
     connection.executemany(
         _INSERT_UPDATE, ((seq, doc, data, checksum(doc, data)) for seq, doc, data in rows.updates)

@@ -60,7 +60,7 @@ class Append:
 
 
 class RoomDamaged(JournalDamaged):
-    """A room's database failed its check. What could be read is in `salvaged`, and already in a new database."""
+    """A room's database failed its check. `salvaged` is what could be read: it is in a new database."""
 
     def __init__(self, path: str, reason: str, *, kept_as: str, salvaged: RoomContents) -> None:
         super().__init__(path, reason, kept_as=kept_as)

@@ -1,11 +1,11 @@
 """The threads behind all room journals: one commits, one makes durable, two open.
 
-It knows databases and queues, not documents. The invariants: one thread at a time uses a room's database; what a
-room appended is committed in order, all that waits as one transaction; a room that failed commits nothing more
-until it is rescued, and its rows are kept here; `fdatasync` never delays a commit.
+It knows databases and queues, not documents. The invariants: one thread at a time uses a room's database;
+what a room appended is committed in order, all that waits as one transaction; a room that failed commits
+nothing more until it is rescued, and its rows are kept here; `fdatasync` never delays a commit.
 
-The queue to the writer is not bounded here. Each room's `backlog_bytes` is the measure by which the daemon stops
-reading that room's peers, so the bound is (rooms × the daemon's limit).
+The queue to the writer is not bounded here. Each room's `backlog_bytes` is the measure by which the daemon
+stops reading that room's peers, so the bound is (rooms × the daemon's limit).
 """
 
 from __future__ import annotations
@@ -110,14 +110,13 @@ class JournalWriter:
             self._threads.append(thread)
 
     async def open(self, path: Path) -> RoomJournal:
-        """Open (or make) the database at `path` in a worker thread.
+        """Open (or make) the database at the absolute `path` in a worker thread.
 
         Raises:
             RoomDamaged: it failed its check and was replaced by what could be read: see `salvaged`. Tell the
                 user, then open again.
             StoreError: it cannot be opened, or is open already.
         """
-        path = path.absolute()
         if path in self._opening or any(room.database.path == path for room in self._rooms.values()):
             raise StoreError(f"{path}: already open")
         self._opening.add(path)
@@ -132,7 +131,7 @@ class JournalWriter:
         return journal
 
     async def close(self) -> None:
-        """Close every room, then the threads. Raises the first `StoreError`, after having closed everything."""
+        """Close every room, then the threads. Then raises the first `StoreError` that there was."""
         errors = []
         for journal in list(self._rooms):
             try:

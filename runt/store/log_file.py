@@ -1,7 +1,8 @@
 """The daemon's log: a file of limited size, readable by nobody else.
 
-It formats nothing and filters nothing. The invariant: the files (the current one and the kept ones) together never
-exceed (`KEPT_FILES` + 1) × `MAX_BYTES` by more than one line, and their mode is 0600 in a 0700 directory.
+It formats nothing and filters nothing. The invariant: the files (the current one and the kept ones) together
+never exceed (`KEPT_FILES` + 1) × `MAX_BYTES` by more than one line, and their mode is 0600 in a 0700
+directory.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def open_log(path: Path, *, max_bytes: int = MAX_BYTES, kept_files: int = KEPT_F
 
 
 def read_end(path: Path, max_bytes: int = 4096) -> str:
-    """The last lines of the log, at most `max_bytes` UTF-8 bytes; "" when there is none. For error messages."""
+    """The last lines of the log, at most `max_bytes` of UTF-8; "" when there is none. For messages."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - max_bytes))
@@ -48,6 +49,13 @@ def read_end(path: Path, max_bytes: int = 4096) -> str:
     if len(data) == max_bytes and b"\n" in data:
         data = data.split(b"\n", 1)[1]
     return data.decode("utf-8", "replace")
+
+
+def log_handler(path: Path, *, take_stdio: bool = False) -> LogHandler:
+    """A `LogHandler` with time, level, logger and message on each line. Raises `StoreError`."""
+    handler = LogHandler(path, take_stdio=take_stdio)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return handler
 
 
 class LogHandler(logging.Handler):

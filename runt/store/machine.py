@@ -39,7 +39,7 @@ def machine_id(data: Path, machine_id_file: Path = MACHINE_ID_FILE) -> str:
 
 
 def boot_id() -> str:
-    """Changes at each boot of the machine: with a pid it names a process for ever. "" if the system has none."""
+    """Changes at each boot: with a pid it names a process for ever. "" if the system has none."""
     try:
         return BOOT_ID_FILE.read_text(encoding="ascii").strip()
     except OSError:
@@ -72,7 +72,8 @@ def _kept_id(directory: Path, host: str) -> str:
         finally:
             os.close(descriptor)
         try:
-            # A link fails when the name exists: of two processes that start together, one wins and both agree.
+            # A link fails when the name exists: of two processes that start together, one wins and both
+            # agree.
             path.hardlink_to(temporary)
         finally:
             with contextlib.suppress(OSError):

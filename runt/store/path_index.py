@@ -1,9 +1,9 @@
 """Which room a file belongs to: real path → room id, for one machine.
 
-Not the truth about a room (its own journal is). The invariant: a path has at most one room, a room at most one
-path; two names of one file (hard links) have one room.
+Not the truth about a room (its own journal is). The invariant: a path has at most one room, a room at most
+one path; two names of one file (hard links) have one room.
 
-Its methods block for some microseconds and write durably enough for a killed process; safe from several threads.
+Its methods block for some microseconds; what they wrote survives a killed process. Any thread may call them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from runt.store.disk_errors import from_os_error, from_sqlite_error, primary_cod
 from runt.store.journal_database import DAMAGE_CODES, free_name
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS rooms (path BLOB PRIMARY KEY, id TEXT NOT NULL UNIQUE, device INTEGER, inode INTEGER);
+CREATE TABLE IF NOT EXISTS rooms (path BLOB PRIMARY KEY, id TEXT NOT NULL UNIQUE, device INTEGER,
+                                  inode INTEGER);
 CREATE INDEX IF NOT EXISTS rooms_by_inode ON rooms (device, inode);
 """
 
@@ -28,8 +29,8 @@ CREATE INDEX IF NOT EXISTS rooms_by_inode ON rooms (device, inode);
 class PathIndex:
     """Opens (or makes) the database at `path`.
 
-    A damaged one is renamed and an empty one made; `kept_as` then says where, and the daemon, which can fill the
-    index from its rooms, has to tell the user. Raises `StoreError`.
+    A damaged one is renamed and an empty one made; `kept_as` then says where, and the daemon, which can fill
+    the index from its rooms, has to tell the user. Raises `StoreError`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +64,9 @@ class PathIndex:
             if status is None:
                 return None
             query = "SELECT path, id FROM rooms WHERE device = ? AND inode = ?"
-            candidates = connection.execute(query, (_signed(status.st_dev), _signed(status.st_ino))).fetchall()
+            candidates = connection.execute(
+                query, (_signed(status.st_dev), _signed(status.st_ino))
+            ).fetchall()
         for other, id in candidates:
             # The number alone proves nothing: it may have been used again after the other file was removed.
             known = _stat(os.fsdecode(other))
@@ -81,7 +84,9 @@ class PathIndex:
         device, inode = (_signed(status.st_dev), _signed(status.st_ino)) if status else (None, None)
         with self._guarded() as connection, connection:
             connection.execute("DELETE FROM rooms WHERE id = ? OR path = ?", (id, os.fsencode(real)))
-            connection.execute("INSERT INTO rooms VALUES (?, ?, ?, ?)", (os.fsencode(real), id, device, inode))
+            connection.execute(
+                "INSERT INTO rooms VALUES (?, ?, ?, ?)", (os.fsencode(real), id, device, inode)
+            )
 
     def forget(self, id: str) -> None:
         """Room `id` has no path any more. Raises `StoreError`."""

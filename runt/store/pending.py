@@ -1,7 +1,8 @@
 """Edits that the daemon has not acknowledged, kept by the client until it can.
 
-Opaque bytes, any order. The invariant: what `append` returned for is on the disk, and is handed out by `read` until
-the daemon calls `remove`; a damaged record is skipped, and the file that had one is kept instead of removed.
+Opaque bytes, any order. The invariant: what `append` returned for is on the disk, and is handed out by `read`
+until the daemon calls `remove`; a damaged record is skipped, and the file that had one is kept instead of
+removed.
 
 Layout: ``pending/<room>/<epoch>-<uuid>``; records ``u32 length | u32 crc32 | update``.
 """
@@ -12,10 +13,10 @@ import os
 import re
 import struct
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from zlib import crc32
 
-from runt.errors import StoreError
 from runt.store.disk_errors import from_os_error
 from runt.store.safe_directory import ensure_private_directory, read_private_file, sync_directory
 
@@ -26,7 +27,7 @@ _FILE = re.compile(r"(?P<epoch>[0-9A-Za-z_][0-9A-Za-z_.-]{0,127})-(?P<unique>[0-
 
 
 class PendingFile:
-    """One client's file of one room and epoch. Made by `create` (a client) or `list_pending` (the daemon)."""
+    """One client's file of one room and epoch. Made by `create` (a client) or `list` (the daemon)."""
 
     def __init__(self, path: Path, room: str, epoch: str) -> None:
         self.path = path
@@ -42,6 +43,21 @@ class PendingFile:
             if _NAME.fullmatch(name) is None:
                 raise ValueError(f"not usable in a file name: {name!r}")
         return cls(pending / room / f"{epoch}-{uuid.uuid4().hex}", room, epoch)
+
+    @classmethod
+    def list(cls, directory: Path) -> Sequence[PendingFile]:
+        """The files of the room whose directory (``pending/<room>``) this is, oldest first."""
+        found = []
+        try:
+            for path in directory.iterdir():
+                match = _FILE.fullmatch(path.name)
+                if match is not None:
+                    found.append((path.stat().st_mtime_ns, cls(path, directory.name, match["epoch"])))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise from_os_error(error, directory, "list") from error
+        return [file for _, file in sorted(found, key=lambda pair: pair[0])]
 
     def append(self, update: bytes) -> None:
         """Add `update`, durably. Raises `StoreError` (`NoSpace`); what was there before stays readable."""
@@ -69,7 +85,7 @@ class PendingFile:
         except OSError as error:
             raise from_os_error(error, self.path, "write") from error
 
-    def read(self) -> list[bytes]:
+    def read(self) -> Sequence[bytes]:
         """Every whole record, in order; `damaged` says whether there was another. Raises `StoreError`."""
         try:
             data = read_private_file(self.path)
@@ -104,28 +120,3 @@ class PendingFile:
             return
         except OSError as error:
             raise from_os_error(error, self.path, "remove") from error
-
-
-def list_pending(pending: Path, room: str | None = None) -> list[PendingFile]:
-    """The files of `room` (or of all), oldest first. Empty when there are none. Raises `StoreError`."""
-    found = []
-    try:
-        directories = [pending / room] if room is not None else sorted(pending.iterdir())
-        for directory in directories:
-            if not directory.is_dir():
-                continue
-            for path in directory.iterdir():
-                match = _FILE.fullmatch(path.name)
-                if match is not None:
-                    found.append((path.stat().st_mtime_ns, PendingFile(path, directory.name, match["epoch"])))
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise from_os_error(error, pending, "list") from error
-    return [file for _, file in sorted(found, key=lambda pair: pair[0])]
-
-
-def check_room_name(room: str) -> None:
-    """Raises `StoreError` when `room` cannot be a directory's name."""
-    if _NAME.fullmatch(room) is None:
-        raise StoreError(f"not a room's id: {room!r}")

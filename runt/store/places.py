@@ -4,11 +4,12 @@ It opens no daemon and no database. The invariant: two shells of one user on one
 ``host`` directory, and with it the same ``daemon_json`` and ``daemon_lock``.
 
 How a client finds the daemon
-    The directory of *sockets* may differ between two shells: one has ``XDG_RUNTIME_DIR``, the other (ssh without
-    PAM, cron, a container) has not. So nobody computes the daemon's address. A client reads ``daemon_json`` in the
-    data directory and connects to the ``endpoint`` written there; only the daemon uses ``socket``, when it binds.
-    The lock, too, lives beside ``daemon_json``: the loser of a start race finds the winner's endpoint there. In the
-    same way a supervisor's socket is found by what its ``kernel.json`` says, not by ``kernel_sockets``.
+    The directory of *sockets* may differ between two shells: one has ``XDG_RUNTIME_DIR``, the other (ssh
+    without PAM, cron, a container) has not. So nobody computes the daemon's address. A client reads
+    ``daemon_json`` in the data directory and connects to the ``endpoint`` written there; only the daemon uses
+    ``socket``, when it binds. The lock, too, lives beside ``daemon_json``: the loser of a start race finds
+    the winner's endpoint there. In the same way a supervisor's socket is found by what its ``kernel.json``
+    says, not by ``kernel_sockets``.
 
 Each directory can be set: RUNT_DATA_DIR, RUNT_CACHE_DIR, RUNT_CONFIG_DIR, RUNT_STATE_DIR, RUNT_RUNTIME_DIR.
 """
@@ -182,9 +183,7 @@ def check_socket_path(path: Path) -> None:
         raise SocketPathTooLong(str(path), SUN_PATH_BYTES)
 
 
-def _sockets(
-    environ: Mapping[str, str], host: Path, network: bool, fallback: Path, shared_name: str
-) -> Path:
+def _sockets(environ: Mapping[str, str], host: Path, network: bool, fallback: Path, shared_name: str) -> Path:
     """Without RUNT_RUNTIME_DIR: $XDG_RUNTIME_DIR/runt, else <host>/run, else /tmp/runt-<uid>."""
     runtime = environ.get("XDG_RUNTIME_DIR", "")
     if runtime and _is_private(Path(runtime)) and lingers():
@@ -220,7 +219,7 @@ def _is_private(path: Path) -> bool:
 
 
 def _shared_name(data: Path) -> str:
-    """"" for the account's ordinary data directory; else a name of its own.
+    """ "" for the account's ordinary data directory; else a name of its own.
 
     Two daemons with different data directories must not fight for one socket in a directory that they share.
     """

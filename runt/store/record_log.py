@@ -1,12 +1,13 @@
 """An append-only log of records in segment files; the supervisor's journal.
 
 It does not fsync (it has to survive a killed process, not a power cut) and never changes what is written. The
-invariant: every record below `end` is whole and in order; what a kill left unfinished is cut off at the next open.
-Standard library only.
+invariant: every record below `end` is whole and in order; what a kill left unfinished is cut off at the next
+open. Standard library only.
 
-Format: segment ``<offset of its first byte, 16 hex digits>.log``; a record is ``u32 length | u32 crc32 | payload``,
-big endian, the checksum over length and payload (so that a run of zero bytes is not a record). Offsets count the
-bytes of all segments since the log began, headers included; they stay valid when old segments are dropped.
+Format: segment ``<offset of its first byte, 16 hex digits>.log``; a record is ``u32 length | u32 crc32 |
+payload``, big endian, the checksum over length and payload (so that a run of zero bytes is not a record).
+Offsets count the bytes of all segments since the log began, headers included; they stay valid when old
+segments are dropped.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _SUFFIX = ".log"
 
 
 class RecordLog:
-    """Opens (and by default makes) the log in `directory`; one writer at a time, which is the caller's business.
+    """Opens, and by default makes, the log in `directory`. One writer at a time: the caller's business.
 
     With `read_only` nothing is made, cut or locked: for the journal of a supervisor that is lost.
     Raises `StoreError` (`NoSpace`).
@@ -80,7 +81,7 @@ class RecordLog:
     def append(self, payloads: Sequence[bytes]) -> int:
         """Write all of `payloads`, or none, with one call to the system; returns the new `end`.
 
-        Raises `StoreError` (`NoSpace` when the disk is full): nothing was appended, the log can be used further.
+        Raises `StoreError` (`NoSpace` when the disk is full): nothing was appended, the log stays usable.
         """
         if self._descriptor < 0:
             raise StoreError(f"{self.directory}: the log is closed or read-only")
@@ -146,7 +147,7 @@ class RecordLog:
         return records
 
     def drop_before(self, offset: int) -> int:
-        """Remove the segments that lie wholly before `offset`; returns the new `start`. Never the last segment."""
+        """Remove segments that lie wholly before `offset` (never the last); returns the new `start`."""
         while len(self._segments) > 1 and self._segments[1] <= offset:
             first = self._segments[0]
             try:
@@ -235,7 +236,9 @@ class RecordLog:
 
     def _error(self, error: OSError, action: str) -> StoreError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return NoSpace(f"{self.directory}: the disk is full, cannot {action} the log", hint="free some space")
+            return NoSpace(
+                f"{self.directory}: the disk is full, cannot {action} the log", hint="free some space"
+            )
         return StoreError(f"{self.directory}: cannot {action} the log: {error.strerror or error}")
 
 

@@ -5,7 +5,6 @@ effective user, carries no permission for anybody else, and was not reached thro
 last component. Standard library only: the supervisor uses it too.
 """
 
-
 from __future__ import annotations
 
 import contextlib
@@ -36,7 +35,7 @@ def ensure_private_directory(path: str | os.PathLike[str]) -> None:
 
 
 def open_private_directory(path: str | os.PathLike[str]) -> int:
-    """Like `ensure_private_directory`; returns a descriptor of the checked directory. The caller closes it."""
+    """Like `ensure_private_directory`; returns a descriptor of the directory, for the caller to close."""
     name = os.path.abspath(os.fspath(path))
     _make(name)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -150,7 +149,9 @@ def _make(name: str) -> None:
 def _check(name: str, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         raise UnsafeDirectory(
-            name, f"belongs to user {status.st_uid}, not to {os.geteuid()}", hint="remove it or choose another"
+            name,
+            f"belongs to user {status.st_uid}, not to {os.geteuid()}",
+            hint="remove it or choose another",
         )
     if status.st_mode & OTHERS:
         mode = stat.S_IMODE(status.st_mode)
@@ -163,7 +164,9 @@ def _check_parent(name: str) -> None:
     status = os.stat(parent)
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         raise UnsafeDirectory(
-            name, f"its parent {parent} is writable by everybody", hint=f"chmod o-w {parent} or choose another"
+            name,
+            f"its parent {parent} is writable by everybody",
+            hint=f"chmod o-w {parent} or choose another",
         )
 
 

@@ -1,7 +1,7 @@
 """``settings.json``: what a user can set, with types, defaults and an explanation of each.
 
-It applies nothing. The invariant: reading never fails and never changes the file: a value that cannot be used is
-reported and its default used; writing keeps every key that it does not know.
+It applies nothing. The invariant: reading never fails and never changes the file: a value that cannot be used
+is reported and its default used; writing keeps every key that it does not know.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def read_settings(path: Path) -> tuple[Settings, list[str]]:
-    """The settings, and one line per problem ("autosave.delay_s: …"). No file: the defaults and no problem."""
+    """The settings, and one line per problem ("autosave.delay_s: …"). No file: defaults, no problem."""
     try:
         data, _ = read_file(path)
     except FileNotFoundError:

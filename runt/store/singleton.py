@@ -1,7 +1,8 @@
 """The lock that makes a daemon the only one: `flock` on a file, held as long as the descriptor is open.
 
 Not a pid file: what is written in the file means nothing. The invariant: at any time at most one open file
-description in the system holds the lock of the file that `path` names; the system releases it when the process dies.
+description in the system holds the lock of the file that `path` names; the system releases it when the
+process dies.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class SingletonLock:
                 if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
                     return None
                 raise StoreError(
-                    f"{name}: cannot be locked: {error.strerror}", hint="set RUNT_DATA_DIR to a local directory"
+                    f"{name}: cannot be locked: {error.strerror}",
+                    hint="set RUNT_DATA_DIR to a local directory",
                 ) from error
             if _names(name, descriptor):
                 return cls(name, descriptor)
