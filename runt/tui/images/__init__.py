@@ -1,0 +1,1 @@
+"""Pictures in a terminal: finding out what it can show, and turning pixels into cells."""

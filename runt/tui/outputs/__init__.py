@@ -1,0 +1,1 @@
+"""Outputs as lines of styled text: each function turns one manifest into a block. No widgets, no terminal."""
