@@ -11,6 +11,9 @@ import msgspec
 
 from runt.errors import JournalDamaged
 
+SEQ = "store.seq"
+"""Key in ``meta``: the number of the last append, where no row says it."""
+
 
 class ExecutionRow(msgspec.Struct, frozen=True, kw_only=True):
     """One execution, found by its id; also the pinned source of one that waits. Times are unix seconds."""
@@ -44,6 +47,34 @@ class RoomContents:
     @property
     def is_empty(self) -> bool:
         return not (self.meta or self.snapshots or self.updates or self.side)
+
+
+@dataclass(slots=True)
+class Rows:
+    """All rows of a database, as far as they can be read."""
+
+    meta: dict[str, str] = field(default_factory=dict)
+    snapshots: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    updates: list[tuple[int, str, bytes]] = field(default_factory=list)
+    side: dict[str, bytes] = field(default_factory=dict)
+    executions: list[ExecutionRow] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """One line per thing that could not be read; empty when all is well."""
+
+    def contents(self) -> RoomContents:
+        return RoomContents(
+            meta={key: value for key, value in self.meta.items() if not key.startswith("store.")},
+            snapshots={doc: data for doc, (_, data) in self.snapshots.items()},
+            updates=[(doc, data) for _, doc, data in self.updates],
+            side=dict(self.side),
+        )
+
+    def last_seq(self) -> int:
+        return max(
+            int(self.meta.get(SEQ, "0")),
+            max((upto for upto, _ in self.snapshots.values()), default=0),
+            max((seq for seq, _, _ in self.updates), default=0),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import sqlite3
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +26,12 @@ from typing import TypeVar
 from runt.errors import StoreError
 from runt.store import journal_database
 from runt.store.disk_errors import from_os_error, from_sqlite_error
+from runt.store.disk_sync import sync_data
 from runt.store.journal import RoomJournal
-from runt.store.journal_database import RoomDatabase, Rows, wal_path
-from runt.store.journal_rows import Append, ExecutionRow
+from runt.store.journal_database import RoomDatabase
+from runt.store.journal_replacement import build_replacement, switch_to_replacement, wal_path
+from runt.store.journal_rescue import merged, readable_rows
+from runt.store.journal_rows import Append, ExecutionRow, Rows
 from runt.store.safe_directory import sync_directory
 
 DURABLE_DELAY_S = 0.02
@@ -277,16 +278,16 @@ class JournalWriter:
         path = room.database.path
         if room.rescue_base is None:
             # Read once: a later attempt may find the old database closed, or less readable.
-            room.rescue_base = _readable_rows(room.database)
-        rows = _merged(room.rescue_base, room.held, snapshots, side, seq)
+            room.rescue_base = readable_rows(room.database)
+        rows = merged(room.rescue_base, room.held, snapshots, side, seq)
         with room.sync_lock:
             _close_descriptor(room)
             try:
                 # Build first: while that fails the old database is still in place.
-                journal_database.build_replacement(path, rows)
+                build_replacement(path, rows)
                 with contextlib.suppress(StoreError):
                     room.database.close(clean=False)
-                journal_database.switch_to_replacement(path, keep_old=bool(room.rescue_base.problems))
+                switch_to_replacement(path, keep_old=bool(room.rescue_base.problems))
             except OSError as error:
                 raise from_os_error(error, path, "replace") from error
             except sqlite3.Error as error:
@@ -363,7 +364,7 @@ class JournalWriter:
                     path = wal_path(room.database.path)
                     room.wal_descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
                     sync_directory(path.parent)
-                _fdatasync(room.wal_descriptor)
+                sync_data(room.wal_descriptor)
             except OSError as error:
                 # Never retried on this file: the kernel may have dropped the pages. The room needs a new one.
                 self._fail(room, from_os_error(error, room.database.path, "make durable"))
@@ -376,57 +377,7 @@ class JournalWriter:
             self._loop.call_soon_threadsafe(method, *values)
 
 
-def _readable_rows(database: RoomDatabase) -> Rows:
-    try:
-        return database.rows()
-    except sqlite3.Error as error:
-        return Rows(problems=[str(error)])
-
-
-def _merged(
-    base: Rows, held: list[Append], snapshots: dict[str, bytes], side: dict[str, bytes], seq: int
-) -> Rows:
-    """`base` with the held appends, `side` and `snapshots` on top. `base` stays as it is."""
-    rows = Rows(
-        meta=dict(base.meta),
-        snapshots=dict(base.snapshots),
-        updates=[row for row in base.updates if row[1] not in snapshots],
-        side=dict(base.side),
-    )
-    executions = {row.id: row for row in base.executions}
-    for item in held:
-        rows.updates += [(item.seq, doc, data) for doc, data in item.updates if doc not in snapshots]
-        _overlay(rows.side, item.side)
-        _overlay(rows.meta, item.meta)
-        executions.update({row.id: row for row in item.executions})
-    rows.side.update(side)
-    rows.executions = list(executions.values())
-    rows.snapshots.update({doc: (seq, data) for doc, data in snapshots.items()})
-    rows.meta[journal_database.SEQ] = str(seq)
-    return rows
-
-
-def _overlay(target: dict[str, _T], changes: Mapping[str, _T | None]) -> None:
-    for key, value in changes.items():
-        if value is None:
-            target.pop(key, None)
-        else:
-            target[key] = value
-
-
 def _close_descriptor(room: _Room) -> None:
     if room.wal_descriptor >= 0:
         os.close(room.wal_descriptor)
         room.wal_descriptor = -1
-
-
-if sys.platform == "darwin":
-
-    def _fdatasync(descriptor: int) -> None:
-        # fsync on macOS only reaches the drive's cache.
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-
-else:
-
-    def _fdatasync(descriptor: int) -> None:
-        os.fdatasync(descriptor)

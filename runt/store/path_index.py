@@ -17,7 +17,8 @@ from pathlib import Path
 
 from runt.errors import StoreError
 from runt.store.disk_errors import from_os_error, from_sqlite_error, primary_code
-from runt.store.journal_database import DAMAGE_CODES, free_name
+from runt.store.journal_replacement import free_name
+from runt.store.journal_tables import DAMAGE_CODES
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rooms (path BLOB PRIMARY KEY, id TEXT NOT NULL UNIQUE, device INTEGER,
