@@ -23,6 +23,7 @@ from typing import Final
 from runt.errors import DaemonUnavailable
 from runt.peer.credentials import is_our_own
 from runt.store.daemon_record import DaemonRecord
+from runt.store.log_file import open_log, read_end
 from runt.store.places import Places
 
 BACK_OFF_S: Final = (0.1, 1.0, 5.0)
@@ -144,9 +145,7 @@ class DaemonStart:
         environment = dict(os.environ)
         if Places.from_environment() != self.places:
             environment |= self.places.environment()
-        log = os.open(
-            self.places.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
+        log = open_log(self.places.log)
         try:
             return subprocess.Popen(
                 [sys.executable, "-m", "runt.daemon", "--ready-fd", str(said)],
@@ -175,10 +174,7 @@ class DaemonStart:
         return False
 
     def _log_tail(self) -> str:
-        try:
-            lines = self.places.log.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:]
-        except OSError:
-            lines = []
+        lines = read_end(self.places.log).splitlines()[-LOG_TAIL_LINES:]
         return "\n".join([f"log: {self.places.log}", *lines])
 
 

@@ -47,7 +47,6 @@ class LocalUpdates:
         self._parts: list[bytes] = []
         self._snapshot_bytes = 0
         self._grown_bytes = 0
-        # The state vector when the log was last empty: a diff from it holds everything in the log.
         self._acknowledged_state = document.state()
         self._waiting = 0
 
@@ -60,6 +59,11 @@ class LocalUpdates:
     def entries(self) -> tuple[LocalUpdate, ...]:
         """What is not acknowledged, oldest first."""
         return tuple(self._log)
+
+    @property
+    def acknowledged_state(self) -> bytes:
+        """The state vector when the log was last empty: a diff from it holds everything in the log."""
+        return self._acknowledged_state
 
     def remote(self, update: bytes) -> None:
         """Note an update that came from the daemon."""
