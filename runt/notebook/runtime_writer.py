@@ -10,7 +10,7 @@ update.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pycrdt import Array, Map, Text
 
@@ -141,7 +141,7 @@ class RuntimeWriter:
 
     # live streams
 
-    def open_stream(self, cell: CellKey, name: Literal["stdout", "stderr"] | str) -> int:
+    def open_stream(self, cell: CellKey, name: str) -> int:
         """Add an empty live stream; returns its index. KeyError without an execution."""
         entries = self._outputs(cell)
         entries.append(Map({"type": "stream", "name": name, "sealed": Array([]), "tail": Text("")}))

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import hashlib
 
+from runt.notebook.text import clean
+
 
 def source_hash(source: str) -> str:
     """SHA-256 (64 hex digits) of the UTF-8 bytes; a lone surrogate counts as U+FFFD, as in the document."""
-    try:
-        data = source.encode()
-    except UnicodeEncodeError:
-        data = source.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(clean(source).encode()).hexdigest()
