@@ -18,8 +18,8 @@ from runt.daemon.folding_kernel import LifecycleFolding
 from runt.daemon.folding_messages import MessageFolding
 from runt.daemon.folding_ops import ClearOutputs, Effect, Notice, RuntimeOp
 from runt.daemon.folding_state import ExecutionState, FoldState
-from runt.daemon.output_entries import Get, Put
 from runt.errors import RemoteProtocolError
+from runt.notebook.manifests import Get, Put
 from runt.runtime.supervisor_protocol import LIFECYCLE, SENT, STDIN, Record
 from runt.runtime.wire import JupyterWire
 

@@ -10,7 +10,7 @@ import signal
 from runt.daemon.folding_ops import EndStatus, KernelDied, KernelStarted, Notice, SentRecorded
 from runt.daemon.folding_outputs import OutputFolding
 from runt.daemon.folding_state import ExecutionState, FoldState
-from runt.daemon.output_entries import Get, Put
+from runt.notebook.manifests import Get, Put
 from runt.runtime.supervisor_protocol import Record
 
 DIED = "KernelDied"

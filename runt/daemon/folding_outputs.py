@@ -29,7 +29,8 @@ from runt.daemon.folding_state import (
     FoldState,
 )
 from runt.daemon.folding_streams import StreamEdit, new_live
-from runt.daemon.output_entries import Get, Put, display, display_id_of, entry_of, error, result
+from runt.daemon.output_entries import display, display_id_of, entry_of, error, result
+from runt.notebook.manifests import Get, Put
 
 MAX_EXECUTION_CODE_POINTS = 100_000_000  # of stream text; then it is cut, visibly
 CUT_MARK = "\n… runt: output cut here, this execution printed more than 100 million characters …\n"

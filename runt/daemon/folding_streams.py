@@ -6,8 +6,6 @@ always the whole text, whatever the batches were; no piece is bigger than MAX_PI
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from runt.daemon.folding_ops import (
     AppendOutput,
     EditTail,
@@ -17,8 +15,8 @@ from runt.daemon.folding_ops import (
     SealStream,
 )
 from runt.daemon.folding_state import LiveText
-from runt.daemon.output_entries import Get, Put, entry_of
-from runt.notebook.manifests import BlobRef
+from runt.daemon.output_entries import entry_of
+from runt.notebook.manifests import Get, Put
 from runt.terminal.stream_reducer import StreamReducer
 
 SEAL_CODE_POINTS = 64 << 10  # a longer tail is sealed: clients hold the tail in memory, and sync it
@@ -109,13 +107,9 @@ def new_live(name: str, index: int) -> LiveText:
     return LiveText(name, index, StreamReducer())
 
 
-def finished_entry(live: LiveText, put: Put, get: Callable[[str], bytes]) -> str:
+def finished_entry(live: LiveText, put: Put, get: Get) -> str:
     """Return the entry for the whole text. Sealed pieces are read back: they are one blob from now on."""
     text = live.reducer.tail
     if live.sealed:
-        text = "".join(get(_hash(piece)).decode("utf-8", "replace") for piece in live.sealed) + text
+        text = "".join(get(piece.hash).decode("utf-8", "replace") for piece in live.sealed) + text
     return entry_of({"output_type": "stream", "name": live.name, "text": text}, put)
-
-
-def _hash(piece: BlobRef) -> str:
-    return piece.hash

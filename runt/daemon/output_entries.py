@@ -6,15 +6,11 @@ long, so that the runtime document stays small.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from runt.notebook import manifests
-from runt.notebook.manifests import BlobRef
-
-Put = Callable[[bytes, str], BlobRef]
-Get = Callable[[str], bytes]
+from runt.notebook.manifests import Put
 
 MAX_ENTRY_BYTES = manifests.INLINE_LIMIT_BYTES
 MANIFEST_TYPE = "application/x-jupyter-output+json"
@@ -24,7 +20,7 @@ def entry_of(output: Mapping[str, Any], put: Put) -> str:
     """Return the entry for an nbformat output. What nbformat does not know becomes an error output."""
     try:
         manifest = manifests.manifest_from_nbformat(dict(output), put)
-    except (ValueError, TypeError, KeyError) as error:
+    except ValueError as error:  # NaN and such
         manifest = manifests.manifest_from_nbformat(
             {
                 "output_type": "error",
@@ -44,7 +40,7 @@ def display(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the nbformat output of a display_data message."""
     return {
         "output_type": "display_data",
-        "data": _bundle(content.get("data")),
+        "data": _mapping(content.get("data")),
         "metadata": _mapping(content.get("metadata")),
     }
 
@@ -75,22 +71,6 @@ def display_id_of(content: Mapping[str, Any]) -> str:
     """Return the display id of a message, or ""."""
     found = _mapping(content.get("transient")).get("display_id")
     return found if isinstance(found, str) else ""
-
-
-def _bundle(value: object) -> dict[str, Any]:
-    """A MIME bundle of text, lists of text, or JSON for JSON types; anything else becomes JSON text."""
-    bundle = {}
-    for mime, content in _mapping(value).items():
-        is_json = mime == "application/json" or mime.endswith("+json")
-        if is_json or isinstance(content, str) or _is_lines(content):
-            bundle[mime] = content
-        else:
-            bundle[mime] = json.dumps(content)
-    return bundle
-
-
-def _is_lines(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(line, str) for line in value)
 
 
 def _mapping(value: object) -> dict[str, Any]:

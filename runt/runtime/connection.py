@@ -56,8 +56,13 @@ def make_connection(directory: Path, kernel_name: str, transport: Transport = "i
             raise SocketPathTooLong(ip, _MAX_PATH_BYTES - 2)
     else:
         ip, ports = "127.0.0.1", _free_ports(_PORTS)
+    shell, iopub, stdin, control, heartbeat = ports
     content = _ConnectionFile(
-        *ports,
+        shell,
+        iopub,
+        stdin,
+        control,
+        heartbeat,
         ip=ip,
         key=secrets.token_hex(32),
         transport=transport,
