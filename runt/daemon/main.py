@@ -1,0 +1,91 @@
+"""The daemon's process: from the command line to a running daemon, and its exit status.
+
+It holds no logic of the daemon. The invariant: whoever started us learns through the ready pipe what became of it: one
+line ``ready`` or ``error <message>``, or, if another daemon was first, nothing and exit status 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from runt.errors import RuntError
+from runt.store.places import Places
+from runt.store.singleton import SingletonLock
+
+log = logging.getLogger(__name__)
+
+USAGE = "usage: python -m runt.daemon [--ready-fd N]"
+
+
+class ReadyPipe:
+    """The pipe to whoever started us; nothing happens without one."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+        if descriptor is not None:
+            os.set_inheritable(descriptor, False)
+
+    def say(self, line: str) -> None:
+        """Write one line and close. A reader that went away is no reason to stop."""
+        if self._descriptor is None:
+            return
+        descriptor, self._descriptor = self._descriptor, None
+        try:
+            os.write(descriptor, line.replace("\n", " ").encode() + b"\n")
+        except OSError as error:
+            log.info("nobody waits for the ready line: %s", error)
+        finally:
+            os.close(descriptor)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the daemon until it is asked to stop. Returns the exit status."""
+    os.umask(0o077)
+    match list(arguments):
+        case []:
+            pipe = ReadyPipe(None)
+        case ["--ready-fd", number] if number.isdecimal():
+            pipe = ReadyPipe(int(number))
+        case _:
+            print(USAGE, file=sys.stderr)  # noqa: T201
+            return 2
+    try:
+        return _run(pipe)
+    except (RuntError, OSError) as error:
+        pipe.say(f"error {error}")
+        print(f"runt daemon: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _run(pipe: ReadyPipe) -> int:
+    places = Places.from_environment()
+    places.prepare()
+    lock = SingletonLock.acquire(places.daemon_lock)
+    if lock is None:
+        return 0
+    try:
+        _set_up_log(places)
+        from runt.daemon.lifecycle import Daemon
+
+        asyncio.run(_serve(Daemon, places, pipe))
+    except Exception:
+        log.exception("the daemon ends by an error")
+        raise
+    finally:
+        lock.release()
+    return 0
+
+
+async def _serve(make: type, places: Places, pipe: ReadyPipe) -> None:
+    await make(places).run(lambda: pipe.say("ready"))
+
+
+def _set_up_log(places: Places) -> None:
+    from runt.store.log_file import log_handler
+
+    logging.basicConfig(level=logging.INFO, handlers=[log_handler(places.log)])
+    logging.getLogger("asyncio").setLevel(logging.WARNING)

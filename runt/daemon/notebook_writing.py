@@ -1,0 +1,111 @@
+"""Writing a room's documents to its .ipynb, in a worker thread.
+
+It takes bytes and gives back a hash; it sees no room. The invariant: an output that cannot be resolved never replaces
+a good one in the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runt.errors import BlobMissing
+from runt.notebook.cell import CellKey
+from runt.notebook.exchange import file_from_document
+from runt.notebook.ipynb import FileNotebook, write_ipynb
+from runt.notebook.manifests import decode, manifest_to_nbformat
+from runt.notebook.notebook_document import NotebookDocument
+from runt.notebook.runtime_document import LiveStream, ManifestHash, RuntimeDocument
+from runt.store.atomic_file import write_file
+from runt.store.blobs import BlobStore
+
+Get = Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is in the file now. ``unchanged``: it was there already, nothing was written. ``size`` in bytes."""
+
+    disk_hash: str
+    size: int
+    unchanged: bool
+    parsed: FileNotebook
+
+
+def write_notebook(
+    path: Path, notebook: bytes, runtime: bytes, base: FileNotebook | None, expected: str | None, blobs: BlobStore
+) -> Written:
+    """Write the documents (full updates) to ``path`` if they differ from what is there.
+
+    ``expected`` is the SHA-256 of the file as we know it, None if nothing may be there.
+
+    Raises:
+        FileChanged, NoSpace, StoreError, OSError: nothing was written.
+    """
+    document = NotebookDocument()
+    document.apply(notebook, "save")
+    state = RuntimeDocument()
+    state.apply(runtime, "save")
+    if base is None and expected is not None:
+        base = _read_style(path)
+    reader = OutputReader(state, blobs.get, base, document)
+    parsed = file_from_document(document, reader.outputs, base)
+    data = write_ipynb(parsed)
+    disk_hash = hashlib.sha256(data).hexdigest()
+    if disk_hash == expected and path.exists():
+        return Written(disk_hash, len(data), True, parsed)
+    write_file(path, data, expected_sha256=expected)
+    return Written(disk_hash, len(data), False, parsed)
+
+
+class OutputReader:
+    """A cell's outputs in the form of the file, blobs resolved."""
+
+    def __init__(
+        self, state: RuntimeDocument, get: Get, base: FileNotebook | None, document: NotebookDocument
+    ) -> None:
+        self._state = state
+        self._get = get
+        self._document = document
+        self._in_file: dict[str, list[dict[str, Any]]] = {}
+        for cell in base.cells if base is not None else ():
+            if cell.file_id and cell.outputs:
+                self._in_file[cell.file_id] = cell.outputs
+
+    def outputs(self, key: CellKey) -> tuple[int | None, list[dict[str, Any]]]:
+        """Execution count and outputs. A lost blob leaves what the file has."""
+        execution = self._state.execution(key)
+        if execution is None:
+            return None, []
+        try:
+            return execution.count, [self._resolve(entry) for entry in self._state.outputs(key)]
+        except BlobMissing as error:
+            kept = self._in_file.get(self._document.cell(key).file_id or "")
+            if kept is not None:
+                return execution.count, kept
+            return execution.count, [{"output_type": "stream", "name": "stderr", "text": f"{error.message}\n"}]
+
+    def _resolve(self, entry: Any) -> dict[str, Any]:
+        match entry:
+            case LiveStream(name=name, sealed=sealed, tail=tail):
+                text = "".join(self._get(ref.hash).decode("utf-8", "replace") for ref in sealed)
+                return {"output_type": "stream", "name": name, "text": text + tail}
+            case ManifestHash():
+                return manifest_to_nbformat(decode(self._get(entry).decode()), self._get)
+            case _:
+                return manifest_to_nbformat(entry, self._get)
+
+
+def _read_style(path: Path) -> FileNotebook | None:
+    from runt.errors import NotebookFileError
+    from runt.notebook.ipynb import read_ipynb
+    from runt.store.atomic_file import read_file
+
+    try:
+        data, _ = read_file(path)
+        return read_ipynb(data, str(path))
+    except (OSError, NotebookFileError):
+        return None  # the file is gone or somebody broke it: `expected` decides whether it is replaced

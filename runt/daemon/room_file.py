@@ -1,0 +1,305 @@
+"""A room's .ipynb: when it is saved, what is written, and what is said when that fails.
+
+It formats nothing and merges nothing itself; worker threads do (``notebook_writing``, ``room_loading``). The invariants:
+a save never loses an edit made meanwhile; a save that would not change the file writes nothing; a failure stays visible
+in R until a save succeeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from runt.daemon.autosave import SaveSchedule
+from runt.daemon.notebook_writing import Written, write_notebook
+from runt.daemon.refusals import RequestRefused
+from runt.daemon.room_loading import DiskMerge, Put, merge_disk
+from runt.errors import FileChanged, NotebookFileError, StoreError
+from runt.notebook.ipynb import FileNotebook
+from runt.store.atomic_file import read_file
+from runt.store.blobs import BlobStore
+
+if TYPE_CHECKING:
+    from runt.daemon.room import Room
+
+log = logging.getLogger(__name__)
+
+MERGE_ATTEMPTS = 3  # a file that changes again during each merge is left for the next save
+
+
+class SavedState(msgspec.Struct, frozen=True):
+    """How far the file is, as kept in the journal. ``n`` and ``r`` count changes of this room's life."""
+
+    disk_hash: str = ""
+    n: int = 0
+    r: int = 0
+
+
+@dataclass(slots=True)
+class ChangeCounts:
+    """How many changes of the notebook and of outputs this room has seen; kept in the journal."""
+
+    n: int = 0
+    r: int = 0
+
+    def encode(self) -> bytes:
+        return b"%d %d" % (self.n, self.r)
+
+    @classmethod
+    def decode(cls, data: bytes) -> ChangeCounts:
+        n, _, r = data.partition(b" ")
+        return cls(int(n), int(r))
+
+
+@dataclass(slots=True)
+class RoomFile:
+    """The file of one room, or the lack of one (``path`` None: untitled)."""
+
+    room: Room
+    blobs: BlobStore
+    put: Put
+    path: Path | None
+    saved: SavedState
+    counts: ChangeCounts
+    base: bytes | None  # N as last saved, for merges
+    claim: Callable[[Room, str], Awaitable[Path]]  # makes another path this room's; for save_as
+    parsed: FileNotebook | None = None  # the file as last read or written: its style
+    mode_new: bool = False  # nothing is at the path yet
+    schedule: SaveSchedule = field(default_factory=SaveSchedule)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _timer: asyncio.TimerHandle | None = None
+    _closed: bool = False
+
+    # -- changes ----------------------------------------------------------------------------------
+
+    @property
+    def unsaved(self) -> bool:
+        """There is a file, and it lacks something."""
+        return self.path is not None and (self.counts.n, self.counts.r) != (self.saved.n, self.saved.r)
+
+    def is_at(self, path: str) -> bool:
+        """Whether this is the file of that (absolute) path."""
+        return self.path is not None and os.path.realpath(path) == str(self.path)
+
+    def remember(self) -> None:
+        """Put into the journal how far the file is: for a room that is new there."""
+        self.room.log.side("saved", msgspec.json.encode(self.saved))
+        self.room.log.side("counts", self.counts.encode())
+        self.room.log.side("base", self.base)
+
+    def take_disk(self, merged: DiskMerge) -> None:
+        """At opening: take in what was written to the file while the room was closed."""
+        clean = not self.unsaved
+        self.take_merge(merged, outputs_unsaved=self.counts.r != self.saved.r)
+        if clean:
+            # Room and file say the same now.
+            self.saved = SavedState(merged.disk_hash, self.counts.n, self.counts.r)
+            self.base = self.room.notebook.update_since()
+        else:
+            self.saved = SavedState(merged.disk_hash, self.saved.n, self.saved.r)
+        self.remember()
+
+    def start(self) -> None:
+        """Begin to watch the clock; a room that was restored with unsaved changes saves them soon."""
+        if self.unsaved or (self.mode_new and self.path is not None):
+            self.schedule.changed(self.room.loop.time())
+            self._set_timer()
+
+    def notebook_changed(self) -> None:
+        self.counts.n += 1
+        self.room.log.side("counts", self.counts.encode())
+        self.schedule.changed(self.room.loop.time())
+        self._set_timer()
+
+    def outputs_changed(self, *, ended: bool = False) -> None:
+        """An execution wrote output; ``ended``: and is complete."""
+        self.counts.r += 1
+        self.room.log.side("counts", self.counts.encode())
+        now = self.room.loop.time()
+        if ended:
+            self.schedule.execution_ended(now)
+        else:
+            self.schedule.output(now)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        due = self.schedule.due()
+        if due is None or self.path is None or self._closed:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return  # it fires earlier, looks again and waits for the rest
+            self._timer.cancel()
+        self._timer = self.room.loop.call_at(due, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        due = self.schedule.due()
+        if due is None or self._closed:
+            return
+        if due > self.room.loop.time() + 0.001:
+            self._set_timer()
+        elif not self._lock.locked():
+            self.room.tasks.start(self._autosave(), "autosave")
+        else:
+            self._timer = self.room.loop.call_later(0.1, self._due)
+
+    async def _autosave(self) -> None:
+        try:
+            await self.save()
+        except (StoreError, OSError, NotebookFileError) as error:
+            log.warning("room %s: autosave failed: %s", self.room.id, error)
+
+    # -- saving -----------------------------------------------------------------------------------
+
+    async def save(self, *, explicit: bool = False) -> None:
+        """Bring the file up to date.
+
+        Raises:
+            RequestRefused: untitled (only when explicit).
+            StoreError, OSError, NotebookFileError: it failed; R says so until a save succeeds.
+        """
+        async with self._lock:
+            if self.path is None:
+                if explicit:
+                    raise RequestRefused("bad_request", "the notebook has no file yet", hint="save it under a name")
+                return
+            if not self.unsaved and not self.mode_new and not self.room.runtime.file.error:
+                if not explicit or await asyncio.to_thread(self.path.exists):
+                    self.schedule.begun()
+                    return
+            try:
+                await self._save_to(self.path, self.saved.disk_hash or None)
+            except (StoreError, OSError, NotebookFileError) as error:
+                self.schedule.failed(self.room.loop.time())
+                self._show_error(_one_line(error))
+                self._set_timer()
+                raise
+
+    async def _save_to(self, path: Path, expected: str | None) -> None:
+        for attempt in range(MERGE_ATTEMPTS):
+            try:
+                await self._write(path, expected)
+                return
+            except FileChanged:
+                if attempt == MERGE_ATTEMPTS - 1:
+                    raise
+                changed = await self._merge_disk(path)
+                expected = changed or None
+
+    async def _write(self, path: Path, expected: str | None) -> None:
+        began = time.monotonic()
+        notebook = self.room.notebook.update_since()
+        runtime = self.room.runtime.update_since()
+        n, r = self.counts.n, self.counts.r
+        self.schedule.begun()
+        written: Written = await asyncio.to_thread(
+            write_notebook, path, notebook, runtime, self.parsed, expected, self.blobs
+        )
+        now = self.room.loop.time()
+        self.schedule.succeeded(now, time.monotonic() - began)
+        self.parsed = written.parsed
+        self._set_saved(written.disk_hash, n, r, notebook)
+        if not written.unchanged:
+            log.info("room %s: saved %d bytes", self.room.id, written.size)
+        self._set_timer()
+
+    def _set_saved(self, disk_hash: str, n: int, r: int, base: bytes) -> None:
+        self.mode_new = False
+        self.saved = SavedState(disk_hash, n, r)
+        self.room.log.side("saved", msgspec.json.encode(self.saved))
+        if base != self.base:
+            self.base = base
+            self.room.log.side("base", base)
+        with self.room.runtime_changes() as writer:
+            writer.set_file(
+                path=str(self.path), saved_at=time.time(), disk_hash=disk_hash, saved_seq_n=n, saved_seq_r=r, error=None
+            )
+
+    def _show_error(self, text: str) -> None:
+        if self.room.runtime.file.error != text:
+            with self.room.runtime_changes() as writer:
+                writer.set_file(error=text)
+
+    async def _merge_disk(self, path: Path) -> str:
+        """Take in what somebody else wrote to the file; returns its hash ("" if the file is gone)."""
+        try:
+            data, disk_hash = await asyncio.to_thread(read_file, path)
+        except FileNotFoundError:
+            return ""
+        log.info("room %s: the file changed on disk, merging", self.room.id)
+        merged = await asyncio.to_thread(
+            merge_disk, self.room.notebook.update_since(), self.base, data, str(path), disk_hash, self.room.id, self.put
+        )
+        outputs_unsaved = self.counts.r != self.saved.r
+        self.take_merge(merged, outputs_unsaved=outputs_unsaved)
+        self.room.notice("the file was changed by another program: both versions were merged")
+        return disk_hash
+
+    def take_merge(self, merged: DiskMerge, *, outputs_unsaved: bool) -> None:
+        """Apply a merge with the file: text as an update; outputs where the file's are newer than ours."""
+        self.room.notebook.apply(merged.notebook, "disk")
+        self.parsed = merged.parsed
+        with self.room.runtime_changes() as writer:
+            for entry in merged.outputs:
+                current = self.room.runtime.execution(entry.cell)
+                if current is not None and current.status == "running":
+                    continue
+                if current is None or entry.source_changed or not outputs_unsaved:
+                    if current is not None and _same_outputs(self.room, entry.cell, entry.outputs):
+                        continue
+                    writer.load(entry.cell, entry.id, entry.count, list(entry.outputs))
+
+    # -- another path -----------------------------------------------------------------------------
+
+    async def save_as(self, path: str) -> Path:
+        """Write to another path and stay there. Raises RequestRefused, StoreError, OSError."""
+        async with self._lock:
+            target = await self.claim(self.room, path)
+            if target == self.path:
+                await self._save_to(target, self.saved.disk_hash or None)
+                return target
+            old = self.path
+            self.path = target
+            try:
+                await self._write(target, None)
+            except BaseException:
+                self.path = old
+                raise
+            return target
+
+    async def close(self, *, save: bool) -> None:
+        """Stop the clock; save once more what is unsaved. A failure leaves it in the journal."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._closed = True
+        if save and (self.unsaved or (self.mode_new and self.path is not None)):
+            await self._autosave()
+
+
+def _same_outputs(room: Room, cell: str, outputs: tuple[str, ...]) -> bool:
+    """Whether R shows exactly these manifests already."""
+    from runt.notebook.cell import CellKey
+    from runt.notebook.manifests import encode
+    from runt.notebook.runtime_document import LiveStream, ManifestHash
+
+    shown = room.runtime.outputs(CellKey(cell))
+    if len(shown) != len(outputs) or any(isinstance(entry, LiveStream | ManifestHash) for entry in shown):
+        return False
+    return all(encode(entry) == text for entry, text in zip(shown, outputs, strict=True))  # type: ignore[arg-type]
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, StoreError | NotebookFileError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'file'}: {os.strerror(error.errno or 0)}"
+    return repr(error)

@@ -1,0 +1,167 @@
+"""Building a room's documents off the event loop: from a file, from a journal, from both.
+
+Everything here runs in a worker thread and gives back bytes, because a document may be used by one thread only; the
+loop applies the bytes to documents of its own. The invariant: history is restored, never written again; only a file
+that has no room yet becomes a new document.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runt.errors import DamagedUpdate
+from runt.notebook.cell import CellKey
+from runt.notebook.crdt import CrdtDocument
+from runt.notebook.exchange import document_from_file
+from runt.notebook.ipynb import FileNotebook, read_ipynb
+from runt.notebook.manifests import BlobRef, encode, manifest_from_nbformat
+from runt.notebook.notebook_document import NotebookDocument
+from runt.notebook.runtime_document import RuntimeDocument
+from runt.notebook.runtime_writer import RuntimeWriter
+
+Put = Callable[[bytes, str], BlobRef]
+
+@dataclass(frozen=True, slots=True)
+class LoadedDocuments:
+    """Both documents of a room as full updates, ready for the loop."""
+
+    notebook: bytes
+    runtime: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutputs:
+    """What the file holds for one cell: count and outputs as manifests (JSON text)."""
+
+    cell: CellKey
+    id: str
+    count: int | None
+    outputs: tuple[str, ...]
+    source_changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DiskMerge:
+    """What a changed file means for a room: an update of N, and outputs for R. ``parsed`` is the file as read."""
+
+    notebook: bytes
+    outputs: tuple[FileOutputs, ...]
+    parsed: FileNotebook
+    disk_hash: str
+
+
+def new_room(room: str, metadata: Mapping[str, Any], owner: str) -> LoadedDocuments:
+    """The documents of an untitled notebook."""
+    notebook = NotebookDocument.create(room, metadata=metadata)
+    return LoadedDocuments(notebook.update_since(), RuntimeDocument.create(owner).update_since())
+
+
+def import_file(data: bytes, name: str, disk_hash: str, room: str, owner: str, put: Put) -> tuple[
+    LoadedDocuments, FileNotebook
+]:
+    """The documents of a file that is opened for the first time (or whose journal is lost).
+
+    Raises:
+        NotebookFileError: the bytes are not a notebook.
+    """
+    parsed = read_ipynb(data, name)
+    notebook = document_from_file(parsed, room)
+    runtime = RuntimeDocument.create(owner)
+    writer = RuntimeWriter(runtime)
+    keys = dict(enumerate(notebook.keys()))
+    with runtime.transaction("daemon"):
+        for entry in file_outputs(parsed, keys, room, disk_hash, put):
+            writer.load(entry.cell, entry.id, entry.count, list(entry.outputs))
+    return LoadedDocuments(notebook.update_since(), runtime.update_since()), parsed
+
+
+def squash(document: CrdtDocument, snapshot: bytes | None, updates: Sequence[bytes]) -> bytes:
+    """One update that says the same as a journal's snapshot and updates.
+
+    Raises:
+        DamagedUpdate: one of them cannot be applied.
+    """
+    if snapshot:
+        document.apply(snapshot, "journal")
+    for update in updates:
+        document.apply(update, "journal")
+    return document.update_since()
+
+
+def restore(snapshots: Mapping[str, bytes], updates: Iterable[tuple[str, bytes]], owner: str) -> LoadedDocuments | None:
+    """The documents of a journal; None if it holds no notebook. A lost R is made anew: clients take the whole state.
+
+    Raises:
+        DamagedUpdate: the notebook's updates cannot be applied.
+    """
+    of: dict[str, list[bytes]] = {"n": [], "r": []}
+    for doc, update in updates:
+        of.setdefault(doc, []).append(update)
+    notebook = NotebookDocument()
+    squashed = squash(notebook, snapshots.get("n"), of["n"])
+    if not notebook.schema:
+        return None
+    runtime = RuntimeDocument()
+    try:
+        squash(runtime, snapshots.get("r"), of["r"])
+    except DamagedUpdate:
+        runtime = RuntimeDocument.create(owner)
+    if not runtime.schema:
+        runtime = RuntimeDocument.create(owner)
+    return LoadedDocuments(squashed, runtime.update_since())
+
+
+def merge_disk(
+    notebook: bytes, base: bytes | None, data: bytes, name: str, disk_hash: str, room: str, put: Put
+) -> DiskMerge:
+    """Merge a file that changed on disk into a room whose notebook was last saved as ``base``.
+
+    Raises:
+        NotebookFileError: the bytes are not a notebook; nothing is merged.
+    """
+    from runt.notebook.disk_merge import equalise, merge_from_disk
+
+    parsed = read_ipynb(data, name)
+    live = NotebookDocument()
+    live.apply(notebook, "journal")
+    before = live.state()
+    old_sources = _sources(base)
+    if base is None:
+        mapping = equalise(live, parsed, "disk")
+    else:
+        mapping = merge_from_disk(live, base, parsed)
+    entries = []
+    for entry in file_outputs(parsed, mapping, room, disk_hash, put):
+        changed = old_sources.get(entry.cell) != live.cell(entry.cell).source
+        entries.append(FileOutputs(entry.cell, entry.id, entry.count, entry.outputs, changed))
+    return DiskMerge(live.update_since(before), tuple(entries), parsed, disk_hash)
+
+
+def file_outputs(
+    parsed: FileNotebook, keys: Mapping[int, CellKey], room: str, disk_hash: str, put: Put
+) -> list[FileOutputs]:
+    """The outputs that a file holds, as manifests, for the cells that have any output or a count."""
+    found = []
+    for index, cell in enumerate(parsed.cells):
+        key = keys.get(index)
+        if key is None or cell.type != "code" or not (cell.outputs or cell.execution_count is not None):
+            continue
+        outputs = tuple(encode(manifest_from_nbformat(output, put)) for output in cell.outputs or ())
+        found.append(FileOutputs(key, file_execution_id(room, disk_hash, key), cell.execution_count, outputs))
+    return found
+
+
+def file_execution_id(room: str, disk_hash: str, cell: CellKey) -> str:
+    """The id of the execution that a file's outputs belong to: the same for everybody who computes it."""
+    return f"file:{uuid.uuid5(uuid.UUID(room), f'{disk_hash}/{cell}')}"
+
+
+def _sources(base: bytes | None) -> dict[CellKey, str]:
+    if base is None:
+        return {}
+    document = NotebookDocument()
+    document.apply(base, "journal")
+    return {key: document.cell(key).source for key in document.keys()}

@@ -1,0 +1,262 @@
+"""Making a room ready: journal, file, clients' pending edits, and the kernel that may still run.
+
+It keeps no list of rooms (``rooms`` does) and runs nothing heavy on the loop. The invariants: a damaged journal never
+becomes an empty notebook: what could be salvaged is used, else the file is read again, and the peers are told; a client's
+pending edits are deleted only after they are journaled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from runt.daemon.kernel_room import KernelRoom
+from runt.daemon.refusals import RequestRefused
+from runt.daemon.room import Room
+from runt.daemon.room_file import ChangeCounts, RoomFile, SavedState
+from runt.daemon.room_loading import DiskMerge, LoadedDocuments, import_file, merge_disk, new_room, restore
+from runt.errors import DamagedUpdate, StoreError
+from runt.notebook.ipynb import FileNotebook
+from runt.notebook.manifests import BlobRef
+from runt.notebook.notebook_document import SCHEMA, NotebookDocument
+from runt.notebook.runtime_document import RuntimeDocument
+from runt.store.atomic_file import read_file
+from runt.store.blobs import BlobStore
+from runt.store.journal import RoomContents, RoomDamaged, RoomJournal
+from runt.store.journal_writer import JournalWriter
+from runt.store.places import Places
+
+if TYPE_CHECKING:
+    from runt.daemon.lifecycle import Daemon
+    from runt.daemon.rooms import Rooms
+    from runt.daemon.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _OnDisk:
+    """The file as read at opening."""
+
+    data: bytes
+    disk_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a worker thread made of journal and file. ``fresh``: not in the journal yet."""
+
+    documents: LoadedDocuments
+    fresh: bool
+    saved: SavedState
+    counts: ChangeCounts
+    base: bytes | None
+    parsed: FileNotebook | None = None
+    merge: DiskMerge | None = None
+
+
+class RoomOpener:
+    """Opens rooms for one daemon. ``rooms`` is set once both exist."""
+
+    rooms: Rooms
+
+    def __init__(
+        self,
+        places: Places,
+        journals: JournalWriter,
+        blobs: BlobStore,
+        settings: Settings,
+        owner: str,
+        daemon: Daemon,
+    ) -> None:
+        self._places = places
+        self._journals = journals
+        self._blobs = blobs
+        self._settings = settings
+        self._owner = owner
+        self._daemon = daemon
+
+    def put(self, data: bytes, media_type: str) -> BlobRef:
+        """Store a blob. Blocks for big data."""
+        hash_, size = self._blobs.put(data, media_type)
+        return BlobRef(hash_, size)
+
+    # -- opening ----------------------------------------------------------------------------------
+
+    async def open(self, id_: str, path: Path | None, metadata: dict[str, Any] | None) -> Room:
+        """Load a room. Raises RequestRefused, NotebookFileError, StoreError, OSError."""
+        journal, notice = await self._open_journal(id_)
+        try:
+            opened = await asyncio.to_thread(self._load, id_, path, metadata, journal.contents)
+            side = dict(journal.contents.side)
+            journal.release()
+            room = self._build(id_, path, journal, opened)
+        except BaseException:
+            await journal.close()
+            raise
+        try:
+            await self._settle(room, opened, side)
+        except BaseException:
+            await room.close(save=False)
+            raise
+        if notice:
+            log.error("room %s: %s", id_, notice)
+            room.opening_notice = notice
+        return room
+
+    async def _open_journal(self, id_: str) -> tuple[RoomJournal, str]:
+        path = self._places.rooms / f"{id_}.db"
+        try:
+            return await self._journals.open(path), ""
+        except RoomDamaged as error:
+            journal = await self._journals.open(path)
+            return journal, f"the notebook's journal was damaged; what could be read was recovered ({error.hint})"
+
+    def _load(self, id_: str, path: Path | None, metadata: dict[str, Any] | None, contents: RoomContents) -> _Opened:
+        """Runs in a worker thread."""
+        on_disk = None
+        if path is not None:
+            try:
+                on_disk = _OnDisk(*read_file(path))
+            except FileNotFoundError:
+                on_disk = None
+        restored = None
+        if not contents.is_empty:
+            try:
+                restored = restore(contents.snapshots, contents.updates, self._owner)
+            except DamagedUpdate:
+                log.exception("room %s: the journal cannot be applied", id_)
+        if restored is not None:
+            return self._restored(id_, path, restored, contents.side, on_disk)
+        if on_disk is not None:
+            documents, parsed = import_file(
+                on_disk.data, str(path), on_disk.disk_hash, id_, self._owner, self.put
+            )
+            saved = SavedState(disk_hash=on_disk.disk_hash)
+            return _Opened(documents, True, saved, ChangeCounts(), documents.notebook, parsed)
+        documents = new_room(id_, metadata or {}, self._owner)
+        return _Opened(documents, True, SavedState(), ChangeCounts(), None)
+
+    def _restored(
+        self, id_: str, path: Path | None, documents: LoadedDocuments, side: dict[str, bytes], on_disk: _OnDisk | None
+    ) -> _Opened:
+        saved = msgspec.json.decode(side["saved"], type=SavedState) if "saved" in side else SavedState()
+        counts = ChangeCounts.decode(side["counts"]) if "counts" in side else ChangeCounts()
+        base = side.get("base")
+        merge = None
+        if on_disk is not None and on_disk.disk_hash != saved.disk_hash:
+            merge = merge_disk(
+                documents.notebook, base, on_disk.data, str(path), on_disk.disk_hash, id_, self.put
+            )
+        return _Opened(documents, False, saved, counts, base, None, merge)
+
+    def _build(self, id_: str, path: Path | None, journal: RoomJournal, opened: _Opened) -> Room:
+        notebook, runtime = NotebookDocument(), RuntimeDocument()
+        notebook.apply(opened.documents.notebook, "journal")
+        runtime.apply(opened.documents.runtime, "journal")
+        if notebook.schema != SCHEMA:
+            raise RequestRefused(
+                "newer_schema", f"the notebook was made by a newer runt (schema {notebook.schema})", hint="update runt"
+            )
+        room = Room(
+            id_, notebook, runtime, journal, on_left=self.rooms.linger, on_poisoned=self.rooms.discard
+        )
+        room.file = RoomFile(
+            room,
+            self._blobs,
+            self.put,
+            path,
+            opened.saved,
+            opened.counts,
+            opened.base,
+            self.rooms.claim,
+            opened.parsed,
+            mode_new=not opened.saved.disk_hash,
+        )
+        room.kernel = KernelRoom(room, self._places, self._blobs, self.put, self._settings)
+        if opened.fresh:
+            room.log.update("n", opened.documents.notebook)
+            room.log.update("r", opened.documents.runtime)
+            room.file.remember()
+        return room
+
+    async def _settle(self, room: Room, opened: _Opened, side: dict[str, bytes]) -> None:
+        """What is done on the loop before anybody joins."""
+        if opened.merge is not None:
+            room.file.take_disk(opened.merge)
+        with room.runtime_changes() as writer:
+            writer.set_file(
+                path=str(room.file.path) if room.file.path else None, disk_hash=room.file.saved.disk_hash or None
+            )
+        await self.merge_pending(room)
+        await room.kernel.restore(side)
+        room.file.start()
+        room.log.flush()
+
+    # -- pending edits of clients -----------------------------------------------------------------
+
+    async def merge_pending(self, room: Room) -> None:
+        """Take in the edits that clients could not deliver, if they belong to this history of the notebook."""
+        from runt.store.pending import PendingFile
+
+        directory = self._places.pending / room.id
+        files = await asyncio.to_thread(PendingFile.list, directory)
+        merged = []
+        for file in files:
+            if file.epoch != room.notebook.epoch:
+                continue  # of another history: kept until a client merges it
+            for update in await asyncio.to_thread(file.read):
+                try:
+                    room.notebook.apply(update, "pending")
+                except DamagedUpdate as error:
+                    log.warning("room %s: a pending edit is damaged: %s", room.id, error.message)
+                    room.check_poisoned()
+                    return
+            merged.append(file)
+        if merged:
+            log.info("room %s: merged %d pending files", room.id, len(merged))
+            room.log.flush()
+            try:
+                await room.journal.flush(durable=True)
+            except StoreError as error:
+                log.warning("room %s: pending edits stay: %s", room.id, error)
+                return
+            for file in merged:
+                await asyncio.to_thread(file.remove)
+
+    # -- kernels that run -------------------------------------------------------------------------
+
+    async def adopt_all(self) -> None:
+        """Open the room of every supervisor that runs, so that its kernel's output is taken in."""
+        if not self._places.supervisors.is_dir():
+            return
+        names = await asyncio.to_thread(_directory_names, self._places.supervisors)
+        for name in names:
+            id_ = name.partition(".")[0]
+            try:
+                await self.rooms.open_id(str(uuid.UUID(id_)))
+            except (RequestRefused, ValueError, StoreError, OSError) as error:
+                log.warning("kernel directory %s cannot be adopted: %s", name, error)
+            except Exception:
+                log.exception("kernel directory %s cannot be adopted", name)
+
+    async def stop_all_kernels(self) -> None:
+        """End every kernel, also those whose rooms were not opened yet."""
+        await self.adopt_all()
+        results = await asyncio.gather(
+            *(room.kernel.shutdown() for room in self.rooms if room.kernel.alive or room.kernel.has_supervisor),
+            return_exceptions=True,
+        )
+        for error in results:
+            if isinstance(error, BaseException):
+                log.error("a kernel could not be stopped: %r", error)
+
+
+def _directory_names(directory: Path) -> list[str]:
+    return sorted(entry.name for entry in directory.iterdir() if entry.is_dir())
