@@ -18,6 +18,8 @@ _DIM = Style(color="bright_black")
 class Looks:
     """What each role looks like."""
 
+    base: Style = Style()
+    """Under everything: colour and background of the view."""
     text: Style = Style()
     dim: Style = _DIM
     strong: Style = Style(bold=True)

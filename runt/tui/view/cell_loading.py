@@ -6,6 +6,7 @@ notebook costs what is visible.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -45,7 +46,6 @@ class CellLoader:
         self._places: dict[str, int] | None = None
         self.context = context
         self.own_name = ""
-        self.now = 0.0
         self.editing: str | None = None
         self.editor_rows = 1
         self.touched = 0
@@ -194,4 +194,4 @@ class CellLoader:
                         content.source_hash = source_hash(content.source)
                     stale = execution.source_hash != content.source_hash
                 run = Run(execution.status, execution.count, execution.by or "", execution.started, execution.ended, stale)
-        return cell_state(content.type, run, self._queue_places.get(key), self.now, self.own_name)
+        return cell_state(content.type, run, self._queue_places.get(key), time.time(), self.own_name)

@@ -14,6 +14,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from runt.terminal.sanitise import display_text
 from runt.tui.outputs.block import Block, Line
 from runt.tui.outputs.looks import Looks
 from runt.tui.view.gutter import MAX_LABEL_CELLS, CellState
@@ -34,7 +35,7 @@ _DIM = Style(dim=True)
 
 @dataclass(frozen=True, slots=True)
 class PeerMark:
-    """Another person is in this cell."""
+    """Another person is in this cell. ``initial`` is one cell wide."""
 
     initial: str
     style: Style
@@ -45,33 +46,42 @@ def body_width(width: int) -> int:
     return max(4, width - GUTTER_CELLS - BODY_MARGIN_CELLS)
 
 
+def initial_of(name: str) -> str:
+    """The first character of a name that is one cell wide and safe to show."""
+    return next((char for char in display_text(name.strip()) if cell_len(char) == 1), "?")
+
+
 def cell_strip(
     row: int,
     body: Line,
     state: CellState,
     *,
     focused: bool,
+    rows: int,
     part: Part,
     block: Block | None,
     marks: Sequence[PeerMark],
     width: int,
     looks: Looks,
 ) -> Strip:
-    """The strip of ``row`` of a cell."""
+    """The strip of ``row`` (from 0) of a cell that has ``rows`` with its separator."""
     segments: list[Segment] = []
     if part is Part.SEPARATOR:
-        return Strip([Segment(" " * width, looks.text)], width)
-    segments.append(Segment("▌", looks.bar) if focused else Segment(" ", looks.text))
+        return Strip([Segment(" " * width, looks.base)], width)
     label = state.label[:MAX_LABEL_CELLS] if row == 0 else ""
     label_at = _LABEL_AT if len(label) < GUTTER_CELLS - _LABEL_AT else 1
-    mark = None
-    shift = 1 if label_at == 1 and state.label else 0
-    if 0 <= row - shift < len(marks):
-        mark = marks[row - shift]
-    segments.append(Segment(mark.initial[:1], mark.style) if mark is not None and label_at > 1 else Segment(" ", looks.text))
+    # Initials of the others stand where the bar would; in the focused cell beside it, below the label if there is room.
+    mark = marks[row] if row < len(marks) and not focused else None
+    segments.append(
+        Segment(mark.initial, mark.style) if mark else Segment("▌" if focused else " ", looks.bar)
+    )
+    at = row - 1 if state.label and rows > 2 else row
+    beside = marks[at] if focused and 0 <= at < len(marks) and not (label and label_at == 1) else None
     if label and label_at == 1:
-        segments[-1] = Segment(label[0], _tone(state, looks))
+        segments.append(Segment(label[0], _tone(state, looks)))
         label = label[1:]
+    else:
+        segments.append(Segment(beside.initial, beside.style) if beside else Segment(" ", looks.text))
     if label:
         segments.append(Segment(label, _tone(state, looks)))
     free = GUTTER_CELLS - 2 - len(label)
@@ -93,7 +103,7 @@ def cell_strip(
         used = width
     if used < width:
         segments.append(Segment(" " * (width - used), looks.text))
-    strip = Strip([segment for segment in segments if segment.text], max(used, width))
+    strip = Strip(Segment.apply_style((s for s in segments if s.text), looks.base), max(used, width))
     return strip if used <= width else strip.crop(0, width)
 
 

@@ -60,8 +60,11 @@ def duration(seconds: float) -> str:
 
 
 def elapsed(seconds: float) -> str:
-    """Like `duration`, but in whole seconds: it is shown while it grows."""
-    return duration(max(1, int(seconds)) if seconds >= 1 else 1) if seconds < 10 else duration(int(seconds))
+    """Like `duration`, but in whole seconds: it is shown while it grows. Empty in the first second."""
+    whole = int(seconds)
+    if whole < 1:
+        return ""
+    return f"{whole} s" if whole < 10 else duration(whole)
 
 
 def ordinal(number: int) -> str:

@@ -27,7 +27,7 @@ from textual.widgets import TextArea
 from runt.tui.images.modes import ImageMode
 from runt.tui.outputs.rendering import OutputContext
 from runt.tui.view.cell_loading import CellLoader
-from runt.tui.view.cell_strips import GUTTER_CELLS, PeerMark, body_width, cell_strip
+from runt.tui.view.cell_strips import GUTTER_CELLS, PeerMark, body_width, cell_strip, initial_of
 from runt.tui.view.changes import ChangeCollector
 from runt.tui.view.messages import CellActivated, CellFocused
 from runt.tui.view.placed_layout import Extent, PlacedLayout
@@ -234,7 +234,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
     def set_peer_marks(self, marks: Mapping[str, Sequence[tuple[str, str]]]) -> None:
         """Where the others are: cell → (initial, colour) of each."""
         new = {
-            key: [PeerMark(initial, Style(color=colour, bold=True)) for initial, colour in people]
+            key: [PeerMark(initial_of(name), Style(color=colour, bold=True)) for name, colour in people]
             for key, people in marks.items()
         }
         changed = {key for key in self._marks.keys() | new.keys() if self._marks.get(key) != new.get(key)}
@@ -433,6 +433,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
         finally:
             self._settling = False
         self._keep_measuring()
+        self._keep_clock()
         return moved
 
     def _restore(self, anchor: tuple[Anchor | None, int]) -> None:
@@ -516,7 +517,6 @@ class NotebookView(ScrollableContainer, can_focus=True):
             changes.cells.update(self._visible_keys() if self._language_changed() else ())
         if changes.queue:
             self._loader.queue_changed()
-        self._loader.now = time.time()
         visible = set(self._visible_keys())
         for key in changes.cells | changes.runs:
             if key not in self._model:
@@ -570,7 +570,6 @@ class NotebookView(ScrollableContainer, can_focus=True):
         return range(first, max(first, min(height - 1, self._first_row + self._viewport_height - top)))
 
     def _show_states(self, keys: Sequence[str] | set[str]) -> None:
-        self._loader.now = time.time()
         for key in keys:
             if self._loader.read_state(key):
                 self._repaint_cell(key)
@@ -597,7 +596,6 @@ class NotebookView(ScrollableContainer, can_focus=True):
             self._clock_timer = None
 
     def _tick(self) -> None:
-        self._loader.now = time.time()
         for key in self._visible_keys():
             content = self._loader.get(key)
             if content is not None and content.state.since is not None and self._loader.read_state(key):
@@ -672,8 +670,9 @@ class NotebookView(ScrollableContainer, can_focus=True):
         if place is None:
             if row == 0 and not len(self._model):
                 text = " " * GUTTER_CELLS + self.placeholder
-                return Strip([Segment(text, self._looks.dim)]).adjust_cell_length(width, self._looks.text)
-            return Strip.blank(width, self._looks.text)
+                strip = Strip([Segment(text, self._looks.base + self._looks.dim)])
+                return strip.adjust_cell_length(width, self._looks.base)
+            return Strip.blank(width, self._looks.base)
         content = self._loader.load(place.key)
         known = content.strips.get(place.row)
         if known is not None:
@@ -685,6 +684,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
             content.line(place.row),
             content.state,
             focused=place.key == self._focused_cell,
+            rows=content.shape.height,
             part=part,
             block=content.blocks[index] if part is Part.OUTPUT else None,
             marks=self._marks.get(place.key, ()),

@@ -119,6 +119,7 @@ def resolve_looks(widget: Widget) -> Looks:
     _, background = widget.background_colors
     red, green, blue = background.rgb
     return Looks(
+        base=widget.visual_style.rich_style,
         **{role: style(role) for role in _ROLES},
         code={name: style(f"code-{name}") for name in NAMES},
         background=(red, green, blue),
