@@ -124,7 +124,7 @@ class Client:
             return await exchange.answer
         finally:
             connection.close()
-            await connection.closed
+            await connection.wait_closed()
 
     # inside
 

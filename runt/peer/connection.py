@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, handler: ConnectionHandler) -> None:
         self.session = ClientSession()
         self.congested = False
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._handler = handler
         self._transport: asyncio.Transport | None = None
         self._fault: RemoteProtocolError | None = None
@@ -64,10 +64,14 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def close(self) -> None:
-        """Close after what is buffered has been sent. ``await connection.closed`` waits for the end."""
+        """Close after what is buffered has been sent. `wait_closed` waits for the end."""
         self.session.close()
         if self._transport is not None:
             self._transport.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is gone."""
+        await asyncio.shield(self._closed)
 
     def abort(self) -> None:
         """Close at once."""
@@ -103,6 +107,6 @@ class Connection(asyncio.Protocol):
             f"the connection to the daemon was lost: {cause}" if cause else "the daemon went away"
         )
         error.__cause__ = cause
-        if not self.closed.done():
-            self.closed.set_result(None)
+        if not self._closed.done():
+            self._closed.set_result(None)
         self._handler.lost(self, error)

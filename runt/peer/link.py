@@ -105,7 +105,7 @@ class Link:
         connection = self.connection
         if connection is not None:
             connection.close()
-            await connection.closed
+            await connection.wait_closed()
 
     # connecting
 
@@ -113,7 +113,7 @@ class Link:
         while True:
             connection = self.connection
             if connection is not None:
-                await connection.closed
+                await connection.wait_closed()
             reason, self._stopping = self._stopping, None
             try:
                 if reason is None:
@@ -175,7 +175,7 @@ class Link:
             if refusal is None:
                 return
             connection.close()
-            await connection.closed
+            await connection.wait_closed()
             if not self._user.fall_back(refusal):
                 raise RequestError(refusal.code, refusal.message, hint=refusal.hint)
 
