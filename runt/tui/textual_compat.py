@@ -6,7 +6,7 @@ the two classes here only turn private hooks into methods to override. The invar
 pinned in pyproject.toml, ``tests/tui/test_frame_diff.py`` and ``tests/tui/test_crdt_area.py`` pass; a bump of
 Textual starts by running those two.
 
-Hooks used: ``App._display``, ``App._batch_count``, ``App._check_bindings``, ``App._driver``,
+Hooks used: ``App._display``, ``App._batch_count``, ``Widget._bindings``, ``App._driver``,
 ``WriterThread._queue``, ``Screen._compositor`` and its updates, ``TextArea._set_document``,
 ``._build_highlight_map``, ``._highlights``, ``._line_cache``, ``._cursor_offset``,
 ``._recompute_cursor_offset``, ``._refresh_size``, ``._on_key``, ``._on_paste``, ``._theme``.
@@ -28,6 +28,7 @@ from textual.document._syntax_aware_document import SyntaxAwareDocument
 from textual.document._wrapped_document import WrappedDocument
 from textual.geometry import Offset
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import TextArea
 from textual.widgets.text_area import TextAreaTheme
 
@@ -174,9 +175,12 @@ class TerminalApp(App[Result]):
         """Return whether the paste was dealt with; False hands it to Textual."""
         return False
 
-    async def run_focused_binding(self, key: str) -> bool:
-        """Run what the focused widget (or one above it) binds to ``key``. False if nothing is bound."""
-        return await self._check_bindings(key)
+    async def run_binding_of(self, widget: Widget, key: str) -> bool:
+        """Run what ``widget`` itself binds to ``key``. False if it binds nothing to it."""
+        for binding in widget._bindings.key_to_bindings.get(key, ()):
+            if await self.run_action(binding.action, widget):
+                return True
+        return False
 
 
 def _painted(update: LayoutUpdate | ChopsUpdate) -> dict[int, Row]:

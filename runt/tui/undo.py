@@ -186,6 +186,13 @@ class History:
         """Add a command that was carried out."""
         self._push(step)
 
+    def clear(self) -> None:
+        """Forget everything (the document was replaced)."""
+        self._done.clear()
+        self._undone.clear()
+        self._sealed = True
+        self._on_change()
+
     def seal(self) -> None:
         """Make the next edit a step of its own (the caret was moved, the editor left)."""
         self._sealed = True

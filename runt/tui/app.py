@@ -1,0 +1,386 @@
+"""The app: puts the screen together and brings each key, event and change to the place that deals with it.
+
+It decides nothing about notebooks: ``commands`` says what there is, ``actions`` what it does, ``desk`` what
+is open. The invariant:
+keys and pastes are dealt with one at a time, in the order they came, so that text typed before Escape is in
+the cell before it closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.filter import LineFilter
+
+from runt.errors import ConnectionLost, RuntError
+from runt.notebook.notebook_document import CellKey
+from runt.peer.events import DocumentReplaced, Notice, PeerEvent, StatusChanged
+from runt.terminal.sanitise import display_text
+from runt.tui.actions.handlers import HANDLERS
+from runt.tui.bar_line import RuleLine
+from runt.tui.commands import BY_ID, Command
+from runt.tui.desk import Desk
+from runt.tui.errands import Errands
+from runt.tui.guard import Guard
+from runt.tui.help_panel import HelpPanel
+from runt.tui.images.modes import ImageMode
+from runt.tui.keymap import Keymap, Pending, token
+from runt.tui.leaving import Farewell, cannot_keep, keep_edits
+from runt.tui.palette import Palette
+from runt.tui.presence_reporter import PresenceReporter
+from runt.tui.session import NotebookSession, Opening
+from runt.tui.situation import Mode, Situation
+from runt.tui.situation_tracker import SituationTracker
+from runt.tui.status_line import StatusLine
+from runt.tui.textual_compat import TerminalApp
+from runt.tui.theme import DARK, THEMES, next_theme
+from runt.tui.title_line import TitleLine
+from runt.tui.view.messages import CellActivated, CellFocused
+from runt.tui.view.notebook_view import NotebookView
+
+# A notice stays until the next one, or this long (seconds): time to read a line twice.
+NOTICE_S = 8.0
+# Below this many rows the title and the rules go.
+SHORT_ROWS = 20
+
+
+class NotebookApp(TerminalApp[Farewell]):
+    """One notebook on the screen. ``opening`` is awaited after the frame is painted; ``file_name`` is
+    display-safe."""
+
+    TITLE = "runt"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = []
+    CSS = """
+    Screen { background: $background; color: $foreground; layers: base; overflow: hidden; }
+    #body { height: 1fr; background: $background; }
+    NotebookView { width: 1fr; height: 1fr; }
+    .short #title, .short RuleLine { display: none; }
+    """
+
+    def __init__(
+        self,
+        opening: Opening,
+        *,
+        file_name: str = "",
+        theme: str = DARK.name,
+        images: ImageMode = ImageMode.HALF,
+        start_kernel: bool = True,
+    ) -> None:
+        super().__init__()
+        for each in THEMES:
+            self.register_theme(each)
+        self.theme = theme
+        self._opening = opening
+        self._file_name = file_name
+        self._images = images
+        self._start_kernel = start_kernel
+        self._guard = Guard()
+        self._command_keys = Keymap()
+        self._notice = ""
+        self._notice_number = 0
+        self._lines_due = False
+        self._was_away = False
+        self.errands = Errands(self._refused)
+        self.session: NotebookSession | None = None
+        self.desk: Desk | None = None
+        self.tracker: SituationTracker | None = None
+        self.presence: PresenceReporter | None = None
+        self.failure: RuntError | None = None
+
+    # -- composition -------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        """Title, rule, notebook, rule, status."""
+        yield TitleLine(id="title")
+        yield RuleLine()
+        yield Horizontal(id="body")
+        yield RuleLine()
+        yield StatusLine(id="status")
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """The guard first: nothing after it adds text."""
+        return [self._guard, *super().get_line_filters()]
+
+    def on_mount(self) -> None:
+        """Paint the frame, then wait for the notebook."""
+        self._show_lines()
+        self.call_after_refresh(self._wait_for_notebook)
+
+    def _wait_for_notebook(self) -> None:
+        self.errands.start(self._open(), "open")
+
+    async def _open(self) -> None:
+        try:
+            session = await self._opening
+        except RuntError as error:
+            self.failure = error
+            self.exit(return_code=2)
+            return
+        self.session = session
+        view = NotebookView(session, images=self._images, send_graphics=self.write_graphics)
+        self.desk = Desk(
+            session,
+            view,
+            self.errands,
+            say=self.say,
+            changed=self._changed,
+            focus=self._focus_view,
+        )
+        self.tracker = SituationTracker(session, self._changed, self._session_event)
+        self.presence = PresenceReporter(self.desk, self.set_timer)
+        await self.query_one("#body").mount(view)
+        view.focus(scroll_visible=False)
+        if view.focused is None and len(session.document):
+            view.focus_cell(session.document.keys()[0], visible=False)
+        self._changed()
+        self.presence.show_peers()
+        if self._start_kernel and session.runtime.kernel.state == "none":
+            self.errands.start(session.start_kernel(), "start kernel")
+
+    def _focus_view(self) -> None:
+        if self.desk is not None:
+            self.desk.view.focus(scroll_visible=False)
+
+    # -- what is shown -----------------------------------------------------
+
+    @property
+    def situation(self) -> Situation:
+        """The situation now."""
+        if self.desk is None or self.tracker is None:
+            return Situation(
+                opening=True, file_name=self._file_name, theme=self.theme, help_shown=self.help_shown
+            )
+        desk = self.desk
+        return self.tracker.now(
+            mode=desk.mode,
+            focused=desk.focused,
+            undoable=desk.history.undoable,
+            redoable=desk.history.redoable,
+            clipboard=len(desk.clipboard),
+            theme=self.theme,
+            help_shown=self.help_shown,
+        )
+
+    def _changed(self) -> None:
+        """Something shown in the lines may differ: paint them once, after what is going on now."""
+        if not self._lines_due and self.is_running:
+            self._lines_due = True
+            self.call_later(self._show_lines)
+        if self.presence is not None:
+            self.presence.moved()
+
+    def _show_lines(self) -> None:
+        self._lines_due = False
+        now = self.situation
+        self.query_one(TitleLine).show(now)
+        self.query_one(StatusLine).show(now, self._notice, self._command_keys.pending)
+        if self.help_shown:
+            self.query_one(HelpPanel).show(now.mode)
+
+    def say(self, text: str) -> None:
+        """Show a notice (display-safe) in the status line; empty takes the present one away."""
+        self._notice = text
+        self._notice_number += 1
+        number = self._notice_number
+        if text:
+            self.set_timer(NOTICE_S, lambda: self._forget_notice(number))
+        self._changed()
+
+    def _forget_notice(self, number: int) -> None:
+        if number == self._notice_number:
+            self.say("")
+
+    def _refused(self, error: RuntError) -> None:
+        # A lost connection is in the status line already.
+        if not isinstance(error, ConnectionLost):
+            self.say(display_text(str(error)))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Leave out lines on a short screen."""
+        self.screen.set_class(event.size.height < SHORT_ROWS, "short")
+        self._changed()
+
+    def write_graphics(self, data: bytes) -> None:
+        """Send bytes of ours (kitty graphics) to the terminal, in order with the frames."""
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(data.decode("ascii"))
+
+    # -- events of the session ---------------------------------------------
+
+    def _session_event(self, event: PeerEvent) -> None:
+        if isinstance(event, Notice):
+            self.say(display_text(event.text))
+        elif isinstance(event, DocumentReplaced) and self.desk is not None and self.tracker is not None:
+            self.tracker.replaced()
+            self.desk.replaced()
+        elif isinstance(event, StatusChanged):
+            self._connection_changed(event)
+        if self.presence is not None:
+            self.presence.show_peers()
+
+    def _connection_changed(self, event: StatusChanged) -> None:
+        status = event.status
+        if status.state != "connected":
+            self._was_away = True
+        elif self._was_away:
+            self._was_away = False
+            kernel = self.session.runtime.kernel.state if self.session is not None else ""
+            running = "kernel still running · " if kernel == "ready" else ""
+            edits = f"{status.waiting} edits on their way" if status.waiting else "all edits synced"
+            self.say(f"back · {running}{edits}")
+
+    def on_cell_focused(self, message: CellFocused) -> None:
+        """The focus bar moved."""
+        self._changed()
+
+    async def on_cell_activated(self, message: CellActivated) -> None:
+        """A click into a cell's source opens its editor."""
+        if self.desk is not None and message.key in self.desk.document:
+            await self.desk.edit(CellKey(message.key), message.location)
+
+    # -- keys --------------------------------------------------------------
+
+    @property
+    def _on_notebook(self) -> bool:
+        """Whether keys are the notebook's, not those of a palette or dialog above it."""
+        return len(self.screen_stack) == 1
+
+    async def route_key(self, event: events.Key) -> bool:
+        """Find the command; else let the editor type. In command mode no key ever becomes text."""
+        if not self._on_notebook:
+            return False
+        mode = Mode.COMMAND if self.desk is None else self.desk.mode
+        waited = self._command_keys.pending is not None
+        found = self._command_keys.feed(mode, token(event.key, event.character))
+        if isinstance(found, Command):
+            await self.run_command(found)
+        elif mode is Mode.EDIT and not isinstance(found, Pending):
+            await self._type(event)
+        if waited or isinstance(found, Pending):
+            self._changed()
+        return True
+
+    async def _type(self, event: events.Key) -> None:
+        desk = self.desk
+        if desk is None or desk.editor is None:
+            return
+        if self._leaves_editor(event.key):
+            step = -1 if event.key == "up" else 1
+            key = desk.document.keys()[desk.index + step]
+            rows = desk.document.cell(key).source.split("\n")
+            column = desk.editor.cursor_location[1]
+            row = len(rows) - 1 if step < 0 else 0
+            await desk.edit(key, (row, min(column, len(rows[row]))))
+        elif not await desk.editor.press(event):
+            await self.run_binding_of(desk.editor, event.key)
+
+    def _leaves_editor(self, key: str) -> bool:
+        """Whether an arrow at the first or last row of the editor goes on into the neighbouring cell."""
+        desk = self.desk
+        if desk is None or desk.editor is None or key not in ("up", "down"):
+            return False
+        row = desk.editor.cursor_offset.y
+        if key == "up":
+            return row == 0 and desk.index > 0
+        return row == desk.editor.row_count - 1 and desk.index + 1 < len(desk.document)
+
+    async def route_paste(self, event: events.Paste) -> bool:
+        """Paste into the editor; in command mode say how, and change nothing."""
+        if not self._on_notebook:
+            return False
+        if self.desk is not None and self.desk.editor is not None:
+            await self.desk.editor.paste(event.text)
+        else:
+            self.say("to paste text: Enter edits a cell, then paste")
+        return True
+
+    async def run_command(self, command: Command) -> None:
+        """Carry out a command if it is available now."""
+        if not command.available(self.situation):
+            self.say(f"{command.title.lower()}: not now")
+            return
+        handler = HANDLERS.get(command.id)
+        if handler is None:
+            await getattr(self, f"action_{command.id.replace('.', '_')}")()
+        elif self.desk is not None:
+            try:
+                await handler(self.desk)
+            except RuntError as error:
+                self._refused(error)
+        self._changed()
+
+    # -- commands of the app itself ----------------------------------------
+
+    @property
+    def help_shown(self) -> bool:
+        """Whether the panel with the keys is on the screen."""
+        return self.is_running and bool(self.query(HelpPanel))
+
+    async def action_app_help(self) -> None:
+        """Show or hide the keys of the present mode."""
+        if self.help_shown:
+            await self.query_one(HelpPanel).remove()
+        else:
+            await self.query_one("#body").mount(HelpPanel())
+        self._changed()
+
+    async def action_app_palette(self) -> None:
+        """List all commands."""
+
+        def chosen(id_: str | None) -> None:
+            if id_ is not None:
+                self.call_later(self.run_command, BY_ID[id_])
+
+        self.push_screen(Palette(self.situation), chosen)
+
+    async def action_app_theme(self) -> None:
+        """Take the next theme."""
+        self.theme = next_theme(self.theme)
+        if self.desk is not None and self.desk.editor is not None:
+            self.call_after_refresh(self.desk.editor.retheme)
+        self.say(f"theme {self.theme}")
+
+    async def action_app_repaint(self) -> None:
+        """Send the whole screen again."""
+        self.forget_screen()
+
+    async def action_app_leave(self) -> None:
+        """Leave; the kernel and the edits stay."""
+        self.errands.start(self._leave(), "leave")
+
+    async def action_quit(self) -> None:
+        """Textual's own way out takes ours."""
+        await self.action_app_leave()
+
+    async def _leave(self) -> None:
+        if self.session is not None and (problem := await keep_edits(self.session)):
+            self.push_screen(cannot_keep(self.session.status.waiting, problem), self._decided)
+            return
+        self.exit(self.farewell())
+
+    def _decided(self, key: str | None) -> None:
+        if key == "q":
+            self.exit(self.farewell())
+
+    def farewell(self) -> Farewell | None:
+        """Return what the shell should be told; None when nothing was opened."""
+        session = self.session
+        if session is None or self.tracker is None:
+            return None
+        return Farewell(
+            session.path, session.runtime.kernel.state, self.tracker.running_cell(), session.status.waiting
+        )
+
+    async def on_unmount(self) -> None:
+        """Stop listening and end what runs."""
+        if self.desk is not None:
+            self.desk.close()
+        if self.tracker is not None:
+            self.tracker.close()
+        await self.errands.close()

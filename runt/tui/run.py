@@ -1,0 +1,110 @@
+"""From the shell to the screen and back: connects to the daemon while Textual is being imported, runs the
+app, says goodbye.
+
+It holds no app logic and imports Textual only when called. The invariant: whatever happens, the terminal is
+restored before anything is printed or raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runt.peer.client import Client
+    from runt.peer.notebook import Notebook
+    from runt.tui.app import NotebookApp
+
+# Read by Textual when it is imported. A frame may follow a key after 8 ms, not 17; Escape is a key after 25
+# ms without more, not 100; nothing is animated.
+TEXTUAL_ENVIRONMENT: Mapping[str, str] = {
+    "TEXTUAL_FPS": "120",
+    "ESCDELAY": "25",
+    "TEXTUAL_ANIMATIONS": "none",
+    "TEXTUAL_SMOOTH_SCROLL": "0",
+}
+
+
+def run_notebook(path: str | None, *, new: bool = False) -> int:
+    """Show a notebook until the person leaves; returns the exit status.
+
+    ``path`` is absolute; None makes an untitled notebook, ``new`` makes one at ``path``.
+
+    Raises:
+        RuntError: it could not be opened, or no daemon could be reached. The terminal is as it was.
+    """
+    for name, value in TEXTUAL_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    return asyncio.run(_run(path, new))
+
+
+async def _run(path: str | None, new: bool) -> int:
+    loop = asyncio.get_running_loop()
+    leaving = asyncio.Event()
+    hung_up = asyncio.Event()
+
+    def ended(number: int) -> None:
+        if number == signal.SIGHUP:
+            hung_up.set()
+        leaving.set()
+
+    # Before the client, which would otherwise end the process itself on these.
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        loop.add_signal_handler(number, ended, number)
+    from runt.peer.client import Client
+
+    async with Client() as client:
+        opening = asyncio.ensure_future(_open(client, path, new))
+        try:
+            # The import holds the interpreter for most of its 200 ms, but not while it reads files: the
+            # daemon's answers come in between.
+            module = await asyncio.to_thread(import_module, "runt.tui.app")
+            if opening.done() and (error := opening.exception()) is not None:
+                raise error
+            return await _show(module.NotebookApp, opening, path, leaving, hung_up)
+        finally:
+            if not opening.done():
+                opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+
+
+async def _open(client: Client, path: str | None, new: bool) -> Notebook:
+    if path is None or new:
+        return await client.create_notebook(path)
+    return await client.open_notebook(path)
+
+
+async def _show(
+    app_class: type[NotebookApp],
+    opening: asyncio.Future[Notebook],
+    path: str | None,
+    leaving: asyncio.Event,
+    hung_up: asyncio.Event,
+) -> int:
+    from runt.tui.leaving import farewell_line
+    from runt.tui.situation_tracker import file_name
+    from runt.tui.theme import initial_theme
+
+    app = app_class(opening, file_name=file_name(path), theme=initial_theme(os.environ))
+
+    async def watch() -> None:
+        await leaving.wait()
+        if hung_up.is_set():
+            app.abandon_terminal()
+        app.exit(app.farewell())
+
+    async with asyncio.TaskGroup() as tasks:
+        watcher = tasks.create_task(watch(), name="signals")
+        farewell = await app.run_async()
+        watcher.cancel()
+    if app.failure is not None:
+        raise app.failure
+    if farewell is not None and not hung_up.is_set():
+        sys.stdout.write(farewell_line(farewell) + "\n")
+        sys.stdout.flush()
+    return app.return_code or 0
