@@ -71,7 +71,7 @@ class Rows:
 
     def last_seq(self) -> int:
         return max(
-            int(self.meta.get(SEQ, "0")),
+            int(kept) if (kept := self.meta.get(SEQ, "")).isdecimal() else 0,
             max((upto for upto, _ in self.snapshots.values()), default=0),
             max((seq for seq, _, _ in self.updates), default=0),
         )

@@ -68,10 +68,10 @@ def read_rows(connection: sqlite3.Connection, *, executions: bool) -> Rows:
         if isinstance(key, str) and isinstance(value, str):
             rows.meta[key] = value
     for _, doc, upto, data, crc in table("snapshots", "rowid", "doc, upto, bytes, crc"):
-        if whole("snapshots", doc, data, crc):
+        if whole("snapshots", doc, data, crc) and isinstance(upto, int):
             rows.snapshots[doc] = (upto, data)
     for _, seq, doc, data, crc in table("updates", "row", "seq, doc, bytes, crc"):
-        if whole("updates", doc, data, crc):
+        if whole("updates", doc, data, crc) and isinstance(seq, int):
             rows.updates.append((seq, doc, data))
     for _, key, value, crc in table("side", "rowid", "key, value, crc"):
         if whole("side", key, value, crc):
@@ -93,8 +93,8 @@ def _read_table(connection: sqlite3.Connection, query: str, problems: list[str])
                 found[row[0]] = row
             break
         except sqlite3.DatabaseError as error:
-            # SQLITE_ERROR here: the table is missing, the schema page is damaged.
-            if primary_code(error) not in DAMAGE_CODES | {sqlite3.SQLITE_ERROR}:
+            # SQLITE_ERROR: the table is missing, as after a damaged schema page. 0: text that is not UTF-8.
+            if primary_code(error) not in DAMAGE_CODES | {sqlite3.SQLITE_ERROR, 0}:
                 raise
             problems.append(str(error))
     return [found[key] for key in sorted(found)]
