@@ -1,0 +1,1 @@
+"""What each command does. One module per group of commands; ``handlers`` joins them to the table's ids."""
