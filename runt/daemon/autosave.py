@@ -2,7 +2,7 @@
 
 It saves nothing and holds no timer: the room tells it what happened and when, and asks for the due time. The invariant:
 a change of the notebook is due at most MAX_DELAY_S after it was made, however long the typing goes on; output alone is
-due at the end of its execution, or while it runs at most every ``max(10 s, 20 x the last save's duration)``.
+due soon after the end of its execution, or while it runs at most every ``max(10 s, 20 x the last save's duration)``.
 
 All times are seconds of one monotonic clock.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 QUIET_S = 2.0  # after the last change: a pause in typing
 MAX_DELAY_S = 10.0  # after the first unsaved change
+ENDED_QUIET_S = 0.25  # after an execution: the next one of a "run all" often ends a moment later
+ENDED_INTERVAL_S = 1.0  # a loop of short executions must not spend its time on fsync
 RETRY_S = 10.0  # after a failed save: a full disk is not solved in a second
 OUTPUT_INTERVAL_S = 10.0  # while an execution runs
 OUTPUT_COST_FACTOR = 20  # a save that takes a second is made every 20 s while output arrives
@@ -48,7 +50,8 @@ class SaveSchedule:
 
     def execution_ended(self, now: float) -> None:
         """An execution ended, so its outputs are complete."""
-        self._output_due = now
+        interval = max(ENDED_INTERVAL_S, OUTPUT_COST_FACTOR * self._cost_s)
+        self._output_due = max(now + ENDED_QUIET_S, self._last_save + interval)
 
     def due(self) -> float | None:
         """When to save next."""

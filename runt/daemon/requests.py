@@ -112,7 +112,7 @@ class Method:
 
 
 def _execute(room: Room, channel: NotebookChannel, params: ExecuteParams, request: Request) -> Answer:
-    return {"executions": room.kernel.submit(params.runs, by=channel.name, request=request.id)}
+    return room.kernel.submit(params.runs, by=channel.name, request=request.id)
 
 
 async def _kernel_start(

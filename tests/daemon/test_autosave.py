@@ -5,7 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runt.daemon.autosave import MAX_DELAY_S, OUTPUT_INTERVAL_S, QUIET_S, RETRY_S, SaveSchedule
+from runt.daemon.autosave import (
+    ENDED_INTERVAL_S,
+    ENDED_QUIET_S,
+    MAX_DELAY_S,
+    OUTPUT_INTERVAL_S,
+    QUIET_S,
+    RETRY_S,
+    SaveSchedule,
+)
 
 
 def test_nothing_is_due_before_a_change() -> None:
@@ -30,11 +38,21 @@ def test_typing_without_a_pause_is_due_at_the_latest_after_ten_seconds() -> None
 
 
 def test_output_is_due_when_its_execution_ends() -> None:
-    """At once, not after the pause for typing."""
+    """Almost at once, not after the pause for typing."""
     schedule = SaveSchedule()
     schedule.output(100.0)
     schedule.execution_ended(101.0)
-    assert schedule.due() == 101.0
+    assert schedule.due() == 101.0 + ENDED_QUIET_S
+
+
+def test_a_loop_of_short_executions_is_saved_once_a_second() -> None:
+    """An execution that ends right after a save waits for its turn."""
+    schedule = SaveSchedule()
+    schedule.execution_ended(100.0)
+    schedule.begun()
+    schedule.succeeded(100.5, cost_s=0.01)
+    schedule.execution_ended(100.6)
+    assert schedule.due() == 100.5 + ENDED_INTERVAL_S
 
 
 def test_output_of_a_long_execution_is_saved_now_and_then() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runt.daemon import folding_outputs, folding_streams
 from runt.daemon.folding_ops import AppendOutput, EditTail, SealStream
-from runt.daemon.folding_state import encode_state
+from runt.daemon.folding_state import MAX_ENDED_EXECUTIONS, encode_state
 from tests.daemon.folding_model import FoldedRoom, Traffic
 
 CELLS = {"e1": "a", "e2": "b", "e3": "c"}
@@ -97,7 +97,6 @@ def test_sealed_streams_lose_nothing(chunks: list[str], cuts: list[int]) -> None
     room = fold_in(traffic, cuts)
     if not text:
         return
-    assert "".join(chunks) in (text, text + "".join(chunks)[600:])
     assert room.outputs("a")[0]["text"][: len(text)] == text
     live = room.state.live["e1"]
     assert len(live.reducer) < 60 or "\n" not in live.reducer.tail[:-12]
@@ -145,6 +144,6 @@ def test_the_state_stays_small() -> None:
     for number in range(400):
         room.begin(f"x{number}", f"cell{number}")
         traffic.busy(f"x{number}").print(f"x{number}", "text\n" * 20).end(f"x{number}")
-        room.fold(traffic.records[-5:])
-    assert len(encode_state(room.state)) < 20_000
-    assert len(room.state.executions) <= 128
+        room.fold(traffic.records)
+    assert len(encode_state(room.state)) < 10_000
+    assert len(room.state.executions) <= MAX_ENDED_EXECUTIONS
