@@ -19,7 +19,7 @@ from runt.terminal.stream_reducer import StreamReducer
 
 # Executions that have ended and may still get late output from a thread. Bounded: the state is written
 # with every commit.
-MAX_ENDED_EXECUTIONS = 128
+MAX_ENDED_EXECUTIONS = 64
 MAX_DISPLAY_IDS = 1024  # the oldest go first
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,20 @@ from tests.daemon.folding_model import FoldedRoom, Traffic
 
 CELLS = {"e1": "a", "e2": "b", "e3": "c"}
 CHUNKS = st.sampled_from(
-    ["a", "line\n", "\r", "\r50%", "\x1b[A", "\x1b[2K", "é🎉\n", "tab\t ", "\x1b[31mred\x1b[0m", "\x1b[", "\b", "x" * 40]
+    [
+        "a",
+        "line\n",
+        "\r",
+        "\r50%",
+        "\x1b[A",
+        "\x1b[2K",
+        "é🎉\n",
+        "tab\t ",
+        "\x1b[31mred\x1b[0m",
+        "\x1b[",
+        "\b",
+        "x" * 40,
+    ]
 )
 EXECUTIONS = st.sampled_from(list(CELLS))
 STEPS = st.one_of(
@@ -36,7 +51,9 @@ def traffic_of(steps: list[tuple]) -> Traffic:
             traffic.show(*rest)
         elif name == "update":
             transient = {"display_id": rest[1]}
-            traffic.iopub("update_display_data", rest[0], data={"text/plain": "u"}, metadata={}, transient=transient)
+            traffic.iopub(
+                "update_display_data", rest[0], data={"text/plain": "u"}, metadata={}, transient=transient
+            )
         elif name == "clear":
             traffic.iopub("clear_output", rest[0], wait=rest[1])
         elif name == "error":
@@ -53,7 +70,7 @@ def fold_in(traffic: Traffic, cuts: list[int], *, restarts: bool = False) -> Fol
     for execution, cell in CELLS.items():
         room.begin(execution, cell)
     borders = [0, *sorted(cut % (len(traffic.records) + 1) for cut in cuts), len(traffic.records)]
-    for start, stop in zip(borders, borders[1:], strict=False):
+    for start, stop in pairwise(borders):
         room.fold(traffic.records[start:stop])
         if restarts:
             room.restart_daemon()
@@ -87,7 +104,10 @@ def test_batches_do_not_matter(steps: list[tuple], cuts: list[int], restarts: bo
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.lists(st.text("ab\né", min_size=1, max_size=100), max_size=20), st.lists(st.integers(0, 50), max_size=6))
+@given(
+    st.lists(st.text("ab\né", min_size=1, max_size=100), max_size=20),
+    st.lists(st.integers(0, 50), max_size=6),
+)
 def test_sealed_streams_lose_nothing(chunks: list[str], cuts: list[int]) -> None:
     """Sealed pieces and tail are the printed text, live and finished, and the document's tail stays short."""
     traffic = Traffic()
