@@ -59,7 +59,7 @@ def test_every_directory_can_be_set(tmp_path: Path) -> None:
 
 
 def test_relative_override_is_refused() -> None:
-    """A relative RUNT_*_DIR would mean another place in each shell: it is an error that names the variable."""
+    """A relative RUNT_*_DIR would mean another place in each shell: an error that names the variable."""
     with pytest.raises(UsageError, match="RUNT_DATA_DIR=data"):
         Places.from_environment({"RUNT_DATA_DIR": "data", "HOME": "/nonexistent"})
 

@@ -127,7 +127,7 @@ def test_private_file_round_trip(tmp_path: Path) -> None:
         write_private_file(path, data)
         assert read_private_file(path) == data
         assert path.stat().st_mode & 0o777 == 0o600
-        assert os.listdir(path.parent) == [path.name]
+        assert list(path.parent.iterdir()) == [path]
 
 
 def test_private_file_does_not_follow_links(tmp_path: Path) -> None:
