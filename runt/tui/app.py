@@ -70,6 +70,7 @@ class NotebookApp(TerminalApp[Farewell]):
         file_name: str = "",
         theme: str = DARK.name,
         images: ImageMode = ImageMode.HALF,
+        own_name: str = "",
         start_kernel: bool = True,
     ) -> None:
         super().__init__()
@@ -79,7 +80,9 @@ class NotebookApp(TerminalApp[Farewell]):
         self._opening = opening
         self._file_name = file_name
         self._images = images
+        self._own_name = own_name
         self._start_kernel = start_kernel
+        self._carets_shown_in: object = None
         self._guard = Guard()
         self._command_keys = Keymap()
         self._notice = ""
@@ -134,6 +137,7 @@ class NotebookApp(TerminalApp[Farewell]):
         )
         self.tracker = SituationTracker(session, self._changed, self._session_event)
         self.presence = PresenceReporter(self.desk, self.set_timer)
+        view.own_name = self._own_name
         await self.query_one("#body").mount(view)
         view.focus(scroll_visible=False)
         if view.focused is None and len(session.document):
@@ -182,6 +186,13 @@ class NotebookApp(TerminalApp[Farewell]):
         self.query_one(StatusLine).show(now, self._notice, self._command_keys.pending)
         if self.help_shown:
             self.query_one(HelpPanel).show(now.mode)
+        if (
+            self.desk is not None
+            and self.presence is not None
+            and self.desk.editor is not self._carets_shown_in
+        ):
+            self._carets_shown_in = self.desk.editor
+            self.presence.show_peers()
 
     def say(self, text: str) -> None:
         """Show a notice (display-safe) in the status line; empty takes the present one away."""

@@ -237,7 +237,7 @@ COMMANDS: tuple[Command, ...] = (
         lambda now: now.connection in ("stopped", "failed"),
         lambda now: now.connection,
     ),
-    Command("app.leave", "Leave (kernel and edits stay)", "Notebook", ("ctrl+q",), BOTH, "leave"),
+    Command("app.leave", "Leave; the kernel stays", "Notebook", ("ctrl+q",), BOTH, "leave"),
     # View
     Command("app.palette", "All commands", "View", ("ctrl+p",), BOTH, "commands"),
     Command(

@@ -22,7 +22,7 @@ from runt.tui.commands import GROUPS, Command, in_mode, shown_keys
 from runt.tui.situation import Situation
 
 PALETTE_CELLS = 72
-KEYS_CELLS = 22
+KEYS_CELLS = 20
 STATE_CELLS = 14
 
 
@@ -39,7 +39,10 @@ class Palette(ModalScreen[str | None]):
         & Input {{ border: none; height: 1; padding: 0; margin: 0 1; background: $surface; &:focus {{ border:
         none; background-tint: $surface 0%; }} }} & OptionList {{
             border: none; height: auto; max-height: 100%; margin-top: 1; padding: 0; background: $surface;
-            scrollbar-size-vertical: 1; &:focus {{ border: none; background-tint: $surface 0%; }}
+            scrollbar-size-vertical: 1;
+            scrollbar-background: $surface; scrollbar-background-hover: $surface; scrollbar-background-active:
+            $surface; scrollbar-color: $foreground 15%; scrollbar-color-hover: $foreground 30%;
+            scrollbar-color-active: $foreground 40%; &:focus {{ border: none; background-tint: $surface 0%; }}
             & > .option-list--option-highlighted {{ background: $primary 30%; color: $foreground; text-style:
             none; }} & > .option-list--option-disabled {{ color: $foreground 40%; }}
         }}

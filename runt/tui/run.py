@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runt.peer.client import Client
     from runt.peer.notebook import Notebook
     from runt.tui.app import NotebookApp
+    from runt.tui.images.modes import ImageMode
 
 # Read by Textual when it is imported. A frame may follow a key after 8 ms, not 17; Escape is a key after 25
 # ms without more, not 100; nothing is animated.
@@ -58,7 +59,8 @@ async def _run(path: str | None, new: bool) -> int:
         loop.add_signal_handler(number, ended, number)
     from runt.peer.client import Client
 
-    async with Client() as client:
+    name = own_name(os.environ)
+    async with Client(name=name) as client:
         opening = asyncio.ensure_future(_open(client, path, new))
         try:
             # The import holds the interpreter for most of its 200 ms, but not while it reads files: the
@@ -66,11 +68,24 @@ async def _run(path: str | None, new: bool) -> int:
             module = await asyncio.to_thread(import_module, "runt.tui.app")
             if opening.done() and (error := opening.exception()) is not None:
                 raise error
-            return await _show(module.NotebookApp, opening, path, leaving, hung_up)
+            return await _show(module.NotebookApp, opening, path, name, leaving, hung_up)
         finally:
             if not opening.done():
                 opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
+
+
+def own_name(environ: Mapping[str, str]) -> str:
+    """Return the name that the others see."""
+    return environ.get("RUNT_NAME") or environ.get("USER") or "somebody"
+
+
+def image_mode(environ: Mapping[str, str]) -> ImageMode:
+    """Return how pictures are drawn: ``RUNT_IMAGES`` (kitty, half, off), else what works everywhere."""
+    from runt.tui.images.modes import ImageMode
+
+    chosen = environ.get("RUNT_IMAGES", "")
+    return ImageMode(chosen) if chosen in {mode.value for mode in ImageMode} else ImageMode.HALF
 
 
 async def _open(client: Client, path: str | None, new: bool) -> Notebook:
@@ -83,6 +98,7 @@ async def _show(
     app_class: type[NotebookApp],
     opening: asyncio.Future[Notebook],
     path: str | None,
+    name: str,
     leaving: asyncio.Event,
     hung_up: asyncio.Event,
 ) -> int:
@@ -90,7 +106,13 @@ async def _show(
     from runt.tui.situation_tracker import file_name
     from runt.tui.theme import initial_theme
 
-    app = app_class(opening, file_name=file_name(path), theme=initial_theme(os.environ))
+    app = app_class(
+        opening,
+        file_name=file_name(path),
+        theme=initial_theme(os.environ),
+        images=image_mode(os.environ),
+        own_name=name,
+    )
 
     async def watch() -> None:
         await leaving.wait()
