@@ -104,7 +104,7 @@ def write_settings(path: Path, settings: Settings) -> None:
 def _parse(data: bytes) -> dict[str, Any]:
     """Raises `ValueError` with one readable line."""
     try:
-        raw = json.loads(data.decode("utf-8")) if data.strip() else {}
+        raw = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant) if data.strip() else {}
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno}, column {error.colno}: {error.msg}") from error
     except UnicodeDecodeError as error:
@@ -114,6 +114,10 @@ def _parse(data: bytes) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ValueError("not a JSON object")
     return raw
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _convert(raw: dict[str, Any], kind: type[_S], where: str, problems: list[str]) -> _S:
