@@ -150,14 +150,17 @@ class NotebookView(ScrollableContainer, can_focus=True):
 
     def focus_cell(self, key: str | None, *, visible: bool = True) -> None:
         """Move the focus bar to ``key`` and, unless told otherwise, make the cell visible. Unknown keys are ignored."""
-        self._follow_structure()
         if key is not None and key not in self._model:
-            return
+            anchor = self._anchor()
+            if self._follow_structure():
+                self._relayout(anchor)
+            if key not in self._model:
+                return
         old, self._focused_cell = self._focused_cell, key
         if old != key:
             for changed in (old, key):
                 if changed is not None and changed in self._model:
-                    self._repaint_cell(changed)
+                    self._repaint_cell(changed, width=GUTTER_CELLS)
             self.post_message(CellFocused(key))
         if visible and key is not None:
             self.reveal(key)
@@ -457,12 +460,17 @@ class NotebookView(ScrollableContainer, can_focus=True):
         self._restore(anchor)
         self._settle()
         self._set_first_row(self._first_row)
-        self.refresh(layout=True)
+        self._lay_out()
+
+    def _lay_out(self, *, repaint: bool = True) -> None:
+        # Textual forgets the arrangement of the ancestors of what asks for a layout, not its own.
+        self._clear_arrangement_cache()
+        self.refresh(layout=True, repaint=repaint)
 
     def _jump(self, row: int) -> None:
         self._set_first_row(row)
         self._settle()
-        self.refresh(layout=True)
+        self._lay_out()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Paint other rows; measure those that were never seen."""
@@ -470,7 +478,10 @@ class NotebookView(ScrollableContainer, can_focus=True):
         if round(old_value) == round(new_value):
             return
         at_end = new_value >= self.max_scroll_y > 0
-        self.refresh(layout=self._settle(at_end=at_end))
+        if self._settle(at_end=at_end):
+            self._lay_out()
+        else:
+            self.refresh()
 
     # Changes of the documents ------------------------------------------------------------------------------------
 
@@ -489,8 +500,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
         self._flush()
 
     def _follow_structure(self) -> bool:
-        keys = self._source.document.keys()
-        if keys is self._model.keys or not self._model.set_keys(keys):
+        if not self._model.set_keys(self._source.document.keys()):
             return False
         if self._focused_cell is not None and self._focused_cell not in self._model:
             self._focused_cell = None
@@ -632,7 +642,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
             self._measured.clear()
             if moved:
                 self._restore(anchor)
-                self.refresh(layout=True, repaint=False)
+                self._lay_out(repaint=False)
         self._keep_measuring()
 
     # Painting -------------------------------------------------------------------------------------------------------
@@ -642,14 +652,14 @@ class NotebookView(ScrollableContainer, can_focus=True):
         if content is not None:
             content.strips.clear()
 
-    def _repaint_cell(self, key: str) -> bool:
-        """Paint all rows of a cell again. False, for `_show_change`: nothing moved."""
+    def _repaint_cell(self, key: str, *, width: int | None = None) -> bool:
+        """Paint all rows of a cell again (or their first ``width`` cells). False, for `_show_change`: nothing moved."""
         self._forget_strips(key)
         if self.is_mounted:
             rows = self._rows_on_screen(key)
             if rows:
                 y = self._model.top(key) + rows.start - self._first_row
-                self.refresh(Region(0, y, self._width, len(rows)))
+                self.refresh(Region(0, y, self._width if width is None else width, len(rows)))
         return False
 
     def _repaint_row(self, key: str, row: int) -> None:
@@ -658,7 +668,9 @@ class NotebookView(ScrollableContainer, can_focus=True):
             content.strips.pop(row, None)
         y = self._model.top(key) + row - self._first_row
         if 0 <= y < self._viewport_height:
-            self.refresh(Region(0, y, self._width, 1))
+            # The editor covers everything right of the gutter; what is under it need not be composed again.
+            covered = key == self._loader.editing and row < self._loader.editor_rows
+            self.refresh(Region(0, y, GUTTER_CELLS if covered else self._width, 1))
 
     def render_line(self, y: int) -> Strip:
         """Row ``y`` of the viewport."""
@@ -707,7 +719,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """Focus the cell; open it when its source was clicked."""
         place = self._model.locate(self._first_row + event.y)
-        if place is None:
+        if place is None or event.widget is not self:
             return
         event.stop()
         self.focus_cell(place.key, visible=False)

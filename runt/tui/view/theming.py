@@ -48,6 +48,7 @@ NotebookView {
     background: $background;
     color: $foreground;
 
+    & > TextArea { border: none; padding: 0; scrollbar-size: 0 0; }
     & > .notebook--text { color: $foreground; }
     & > .notebook--dim { color: $foreground 50%; }
     & > .notebook--strong { color: $foreground; text-style: bold; }
