@@ -20,7 +20,8 @@ from msgspec import UnsetType
 from runt.errors import ConnectionLost, LocalProtocolError, RequestError
 from runt.peer.connection import Connection
 from runt.peer.daemon_start import DaemonStart
-from runt.peer.notebook import Notebook, absolute_path, client_info
+from runt.peer.notebook import Notebook
+from runt.peer.own_process import absolute_path, client_info
 from runt.protocol.events import Refused, ResponseReceived, SessionEvent, Welcomed
 from runt.protocol.frames import PROTOCOL_VERSION
 from runt.protocol.messages import Channel, Hello, Request, Role

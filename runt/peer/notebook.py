@@ -12,10 +12,8 @@ import asyncio
 import os
 import uuid
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from runt import __version__
 from runt.errors import ConnectionLost, RuntError
 from runt.notebook.cell import CellKey
 from runt.notebook.notebook_document import NotebookDocument
@@ -38,6 +36,7 @@ from runt.peer.events import (
 )
 from runt.peer.execution import Execution, Executions
 from runt.peer.link import Link
+from runt.peer.own_process import absolute_path, kernel_surroundings
 from runt.peer.pending import PendingSpill
 from runt.peer.presence import PresenceBoard
 from runt.peer.replica import Replica, Which
@@ -51,7 +50,6 @@ from runt.protocol.events import (
 )
 from runt.protocol.frames import PROTOCOL_VERSION
 from runt.protocol.messages import (
-    ClientInfo,
     Event,
     Hello,
     Presence,
@@ -200,15 +198,7 @@ class Notebook:
         """Start the kernel with this process's directory (or the notebook's), environment, umask and time
         zone.
         """
-        directory = Path(self.path).parent if self.path else Path.cwd()
-        params = {
-            "name": name,
-            "cwd": str(directory),
-            "env": dict(os.environ),
-            "umask": _umask(),
-            "tz": os.environ.get("TZ"),
-        }
-        await self.request("kernel.start", **params)
+        await self.request("kernel.start", name=name, **kernel_surroundings(self.path))
 
     async def interrupt(self) -> None:
         """Interrupt what the kernel does."""
@@ -248,11 +238,11 @@ class Notebook:
 
     async def synced(self) -> None:
         """Wait until all that was written here so far is in the daemon's journal. Raises as `request`."""
-        await self._call(lambda id_: self._numbered(id_, "synced"))
+        await self._settled("synced")
 
     async def durable(self) -> None:
         """As `synced`, and on the disk. Raises as `request`."""
-        await self._call(lambda id_: self._numbered(id_, "durable"))
+        await self._settled("durable")
 
     # connection
 
@@ -282,9 +272,6 @@ class Notebook:
                     await self.synced()
             except (TimeoutError, RuntError):
                 pass  # the spill has it
-            else:
-                self._replica.acknowledged(self._sent_n())
-                self._spill.acknowledged()
         await self._close_parts()
         self._closed(self)
 
@@ -335,8 +322,7 @@ class Notebook:
                     self._initial_sync_done()
             case StatusReceived(status=status):
                 self._session = status
-                self._replica.acknowledged(status.journaled_n)
-                self._spill.acknowledged()
+                self._acknowledged(status.journaled_n)
             case ResponseReceived(response=response):
                 self._calls.answered(response)
             case PresenceReceived(presence=presence):
@@ -400,13 +386,24 @@ class Notebook:
             id=id_, method=method, params=params, epoch=self._replica.epochs.n, needs=self.document.state()
         )
 
-    def _numbered(self, id_: str, method: str) -> Request:
-        """A request about the frames that this connection has carried so far."""
-        return Request(id=id_, method=method, params={"n": self._sent_n()})
+    async def _settled(self, method: str) -> None:
+        """Ask about the frames sent so far, in the numbers of whichever connection answers."""
+        asked: tuple[Connection | None, int] = (None, 0)
 
-    def _sent_n(self) -> int:
-        connection = self._link.connection
-        return connection.session.sent_n if connection is not None else 0
+        def make(id_: str) -> Request:
+            nonlocal asked
+            connection = self._link.connection
+            asked = connection, connection.session.sent_n if connection is not None else 0
+            return Request(id=id_, method=method, params={"n": asked[1]})
+
+        await self._call(make)
+        connection, number = asked
+        if connection is not None and connection is self._link.connection:
+            self._acknowledged(number)
+
+    def _acknowledged(self, number: int) -> None:
+        self._replica.acknowledged(number)
+        self._spill.acknowledged()
 
     async def _ask_result(self, execution: str) -> Any:
         return await self.request("result", execution=execution)
@@ -434,26 +431,3 @@ class Notebook:
 
     def _status_changed(self) -> None:
         self._observers.deliver(StatusChanged(self.status))
-
-
-def client_info(name: str | None) -> ClientInfo:
-    """Who we say we are."""
-    return ClientInfo(name=name or os.environ.get("USER", ""), version=__version__, pid=os.getpid())
-
-
-def absolute_path(path: str | os.PathLike[str]) -> str:
-    """The path from the root. Links stay as they are: the daemon resolves them."""
-    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - resolve() would follow links
-
-
-def _umask() -> int:
-    # There is no way to read it without setting it, except on Linux.
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("Umask:"):
-                return int(line.split()[1], 8)
-    except OSError:
-        pass
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask

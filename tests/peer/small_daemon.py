@@ -232,20 +232,23 @@ class SmallDaemon:
 
     async def kill(self) -> None:
         """Gone without a word, as after kill -9."""
+        await self._end([connection.transport.abort for connection in self.connections])
+
+    async def stop(self, reason: str = "requested") -> None:
+        """Say goodbye to everybody and end."""
+        for connection in self.connections:
+            connection.send(connection.session.event(Event(name="stopping", data={"reason": reason})))
+        await self._end([connection.transport.close for connection in self.connections])
+
+    async def _end(self, closings: list[Callable[[], None]]) -> None:
         server, self._server = self._server, None
         if server is not None:
             server.close()
         self.places.socket.unlink(missing_ok=True)
-        for connection in list(self.connections):
-            connection.transport.abort()
-        await until(lambda: not self.connections, "connections to end")
-
-    async def stop(self, reason: str = "requested") -> None:
-        for connection in self.connections:
-            connection.send(connection.session.event(Event(name="stopping", data={"reason": reason})))
-            connection.transport.close()
-        await until(lambda: not self.connections, "connections to end")
-        await self.kill()
+        ending = list(self.connections)
+        for close in closings:
+            close()
+        await until(lambda: not any(one in self.connections for one in ending), "connections to end")
 
 
 class InProcessStart(DaemonStart):
