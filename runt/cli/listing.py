@@ -21,7 +21,7 @@ from runt.terminal.widths import cell_width
 def list_notebooks(*, as_json: bool) -> int:
     """Print one line per open notebook; returns the exit status."""
     try:
-        entries = asyncio.run(_ask("list"))["notebooks"]
+        entries = asyncio.run(_ask("list"))
     except DaemonUnavailable:
         entries = []
         if not as_json:

@@ -68,7 +68,7 @@ async def _live_cells(target: Path) -> list[PrintedCell] | None:
 
     try:
         async with Client() as client:
-            open_paths = {entry["path"] for entry in (await client.control("list", start=False))["notebooks"]}
+            open_paths = {entry["path"] for entry in await client.control("list", start=False)}
             if str(target.resolve()) not in open_paths:
                 return None
             notebook = await client.open_notebook(str(target), role="view")
