@@ -1,8 +1,9 @@
 """When a room's file is due to be saved.
 
-It saves nothing and holds no timer: the room tells it what happened and when, and asks for the due time. The invariant:
-a change of the notebook is due at most MAX_DELAY_S after it was made, however long the typing goes on; output alone is
-due soon after the end of its execution, or while it runs at most every ``max(10 s, 20 x the last save's duration)``.
+It saves nothing and holds no timer: the room tells it what happened and when, and asks for the due time.
+The invariant: a change of the notebook is due at most MAX_DELAY_S after it was made, however long the
+typing goes on; output alone is due soon after the end of its execution, or while it runs at most every
+``max(10 s, 20 x the last save's duration)``.
 
 All times are seconds of one monotonic clock.
 """

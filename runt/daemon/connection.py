@@ -1,7 +1,7 @@
 """One client's connection: bytes in, session events to a channel, bounded bytes out.
 
-It knows neither rooms nor documents: after the handshake a channel does. The invariant: what goes wrong here (garbage,
-an exception, a client that never reads) closes this connection and no other.
+It knows neither rooms nor documents: after the handshake a channel does. The invariant: what goes wrong
+here (garbage, an exception, a client that never reads) closes this connection and no other.
 """
 
 from __future__ import annotations
@@ -211,7 +211,9 @@ class Connection(asyncio.Protocol):
             return
         except Exception as error:
             log.exception("connection %d: opening failed", self.number)
-            self.refuse(Refusal(code="internal", message=f"opening failed: {error!r}", hint="see the daemon's log"))
+            self.refuse(
+                Refusal(code="internal", message=f"opening failed: {error!r}", hint="see the daemon's log")
+            )
             return
         if self._deadline is not None:
             self._deadline.cancel()

@@ -1,7 +1,7 @@
 """The control channel: questions about the daemon as a whole, and orders to it.
 
-It sees no document. The invariant: it answers any protocol version, so that an old ``runt`` can stop a new daemon and
-the other way round; method names and fields are only ever added.
+It sees no document. The invariant: it answers any protocol version, so that an old ``runt`` can stop a new
+daemon and the other way round; method names and fields are only ever added.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def _list(daemon: Daemon, params: NoParams) -> Any:
 
 
 def _shutdown(daemon: Daemon, params: ShutdownParams) -> Any:
-    daemon.stop(params.reason if params.reason in ("requested", "restart") else "requested", kernels=params.kernels)
+    daemon.stop(
+        params.reason if params.reason in ("requested", "restart") else "requested", kernels=params.kernels
+    )
     return {}
 
 
@@ -89,7 +91,9 @@ class ControlChannel:
         request = event.request
         try:
             if request.method not in _METHODS:
-                raise RequestRefused("unknown_method", f"no method {request.method!r}", hint="restart the daemon")
+                raise RequestRefused(
+                    "unknown_method", f"no method {request.method!r}", hint="restart the daemon"
+                )
             call, kind = _METHODS[request.method]
             answer = call(self._daemon, parameters(kind, request.params))
         except RequestError as error:
@@ -109,7 +113,9 @@ class ControlChannel:
             self._connection.fail(request.id, error)
         except Exception as error:
             log.exception("control request %s failed", request.method)
-            self._connection.fail(request.id, RequestRefused("io_error", f"{request.method} failed: {error!r}"))
+            self._connection.fail(
+                request.id, RequestRefused("io_error", f"{request.method} failed: {error!r}")
+            )
 
     def burst_ended(self) -> None:
         pass

@@ -1,7 +1,7 @@
 """The order in which a room's cells run: first in, first out, one at a time.
 
-It knows no document, no kernel and no clock: callers give it runs and carry out what it answers. The invariant: a cell
-waits at most once, and an execution id is in the queue at most once.
+It knows no document, no kernel and no clock: callers give it runs and carry out what it answers. The
+invariant: a cell waits at most once, and an execution id is in the queue at most once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-MAX_WAITING_RUNS = 20_000  # four times the largest notebook we plan for; a loop of a client must not eat the memory
+MAX_WAITING_RUNS = (
+    20_000  # four times the largest notebook we plan for; a loop of a client must not eat the memory
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class Run:
 class Submitted:
     """What became of a submitted run.
 
-    ``execution`` is the id that stands for it (an older one if that is already waiting); ``replaced`` is the waiting
-    run whose place it took; ``added`` says whether the run itself is now in the queue.
+    ``execution`` is the id that stands for it (an older one if that is already waiting); ``replaced`` is
+    the waiting run whose place it took; ``added`` says whether the run itself is now in the queue.
     """
 
     execution: str
@@ -68,8 +70,8 @@ class ExecutionQueue:
     def submit(self, run: Run) -> Submitted:
         """Put a run in line.
 
-        A waiting run of the same cell and hash *is* this one; with another hash it is replaced in its place. A cell
-        that is running is put in line again.
+        A waiting run of the same cell and hash *is* this one; with another hash it is replaced in its
+        place. A cell that is running is put in line again.
 
         Raises:
             QueueFull: too many runs wait.
@@ -102,7 +104,9 @@ class ExecutionQueue:
         self.running = run
 
     def finish(self, execution: str, *, failed: bool, stop_on_error: bool = True) -> list[Run]:
-        """The running run ended. Returns the runs that are cancelled by its failure: the rest of its request."""
+        """The running run ended. Returns the runs that are cancelled by its failure: the rest of its
+        request.
+        """
         if self.running is None or self.running.execution != execution:
             return []
         ended, self.running = self.running, None

@@ -1,7 +1,7 @@
 """Which kernel a notebook asks for.
 
-It starts nothing and asks the disk only for installed kernelspecs. The invariant: what the notebook names is used or
-refused by name; a kernel of another language is never put in its place.
+It starts nothing and asks the disk only for installed kernelspecs. The invariant: what the notebook names
+is used or refused by name; a kernel of another language is never put in its place.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A room's kernel: the queue of runs, the supervisor's records, and what R says of both.
 
-It decides when what runs; folding decides what records mean. The invariants: a run is sent only after the journal has it
-as running; the R updates of a batch of records, the fold state and with it the supervisor's offset are one append; an
-offset is acknowledged to the supervisor only when that append is durable.
+It decides when what runs; folding decides what records mean. The invariants: a run is sent only after the
+journal has it as running; the R updates of a batch of records, the fold state and with it the supervisor's
+offset are one append; an offset is acknowledged to the supervisor only when that append is durable.
 """
 
 from __future__ import annotations
@@ -319,14 +319,20 @@ class KernelRoom:
         if asked is None or self._kernel is None:
             return False
         kernel = self._kernel
-        self._room.log.after_commit(lambda: kernel.input_reply(asked.header, value) and None)
+
+        def answer() -> None:
+            kernel.input_reply(asked.header, value)
+
+        self._room.log.after_commit(answer)
         self._room.event(Event(name="input_done", data={"request": request}))
         return True
 
     # -- start, interrupt, restart, shutdown ------------------------------------------------------
 
     async def start(self, params: KernelStartParams) -> None:
-        """Start a kernel, or join the one that runs. Another name replaces it. Raises KernelNotFound, RuntError."""
+        """Start a kernel, or join the one that runs. Another name replaces it. Raises KernelNotFound,
+        RuntError.
+        """
         self._last = params
         async with self._lock:
             view = self._room.runtime.kernel
@@ -388,8 +394,12 @@ class KernelRoom:
 
     def _working_directory(self, params: KernelStartParams | None) -> str:
         path = self._room.file.path
-        for candidate in (params.cwd if params else None, str(path.parent) if path else None, str(Path.home())):
-            if candidate and os.path.isabs(candidate) and Path(candidate).is_dir():
+        for candidate in (
+            params.cwd if params else None,
+            str(path.parent) if path else None,
+            str(Path.home()),
+        ):
+            if candidate and Path(candidate).is_absolute() and Path(candidate).is_dir():
                 return candidate
         return "/"
 
@@ -412,7 +422,9 @@ class KernelRoom:
             raise RequestRefused("no_kernel", "no kernel runs")
 
     async def restart(self) -> None:
-        """End the kernel and start it again; the document keeps its outputs. Raises KernelNotFound, RuntError."""
+        """End the kernel and start it again; the document keeps its outputs. Raises KernelNotFound,
+        RuntError.
+        """
         async with self._lock:
             self._cancelled(self._queue.cancel(), "the kernel was restarted")
             kernel = self._kernel
@@ -464,7 +476,9 @@ class KernelRoom:
 
     def _remove(self, directory: Path) -> None:
         if not self._room.closing:
-            self._room.tasks.start(asyncio.to_thread(shutil.rmtree, directory, True), "remove kernel directory")
+            self._room.tasks.start(
+                asyncio.to_thread(shutil.rmtree, directory, True), "remove kernel directory"
+            )
         else:
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -475,7 +489,9 @@ class KernelRoom:
     # -- records ----------------------------------------------------------------------------------
 
     def _records(self, records: Sequence[Record]) -> None:
-        """Take journal records. A burst of stream output is folded at most 30 times a second, all else at once."""
+        """Take journal records. A burst of stream output is folded at most 30 times a second, all else at
+        once.
+        """
         self._buffer += records
         if self._room.journal.backlog_bytes > PAUSE_BACKLOG_BYTES and self._kernel is not None:
             self._kernel.pause()
@@ -500,13 +516,16 @@ class KernelRoom:
         self._folded_at = self._room.loop.time()
         wire = self._kernel.wire
         self._take(
-            lambda: folding.fold(self._fold, records, self._put, wire=wire, get=self._blobs.get), records[-1].end
+            lambda: folding.fold(self._fold, records, self._put, wire=wire, get=self._blobs.get),
+            records[-1].end,
         )
         if self._replay_end is not None and self._fold.offset >= self._replay_end:
             self._replayed()
 
     def _take(self, work: Callable[[], folding.Folded], offset: int | None = None) -> None:
-        """Fold and carry out what folding asks for, in one append. A batch that cannot be folded is skipped."""
+        """Fold and carry out what folding asks for, in one append. A batch that cannot be folded is
+        skipped.
+        """
         try:
             state, operations, effects = work()
             with self._room.runtime_changes() as writer:
@@ -541,11 +560,15 @@ class KernelRoom:
         self._room.log.after_commit(lambda: self._offsets.append((self._room.journal.committed, offset)))
 
     def durable(self, seq: int) -> None:
-        """The journal is on disk up to ``seq``: what was folded until then may be dropped by the supervisor."""
+        """The journal is on disk up to ``seq``: what was folded until then may be dropped by the
+        supervisor.
+        """
         while self._offsets and self._offsets[0][0] <= seq:
             self._durable_offset = self._offsets.popleft()[1]
             if self._acknowledge_timer is None:
-                self._acknowledge_timer = self._room.loop.call_later(ACKNOWLEDGE_INTERVAL_S, self._acknowledge_soon)
+                self._acknowledge_timer = self._room.loop.call_later(
+                    ACKNOWLEDGE_INTERVAL_S, self._acknowledge_soon
+                )
 
     def _acknowledge_soon(self) -> None:
         self._acknowledge_timer = None
@@ -614,7 +637,11 @@ class KernelRoom:
     def _ready(self, info: Any) -> None:
         language = info.get("language_info") if isinstance(info, dict) else None
         self._info = {**(self._info or {}), "language_info": language}
-        fields: dict[str, str | None] = {"state": "ready", "error": None, "activity": self._fold.activity or "idle"}
+        fields: dict[str, str | None] = {
+            "state": "ready",
+            "error": None,
+            "activity": self._fold.activity or "idle",
+        }
         if isinstance(language, dict) and isinstance(language.get("name"), str):
             fields["language"] = language["name"]
         self._set_kernel(**fields)
@@ -632,7 +659,9 @@ class KernelRoom:
         self._cancelled(self._queue.cancel(), "the kernel died")
 
     def _write_language(self) -> None:
-        """At the first run: the kernel's language_info, and the kernelspec if the notebook names none (as nbclient)."""
+        """At the first run: the kernel's language_info, and the kernelspec if the notebook names none (as
+        nbclient).
+        """
         info, self._info = self._info, None
         if info is None:
             return
@@ -707,7 +736,11 @@ class KernelRoom:
         """End what was running: nobody will tell us more about it."""
         kernel, self._kernel = self._kernel, None
         end = self._fold.offset
-        words = [b"stopping shutdown", b"failed " + reason.encode()] if expected else [b"failed " + reason.encode()]
+        words = (
+            [b"stopping shutdown", b"failed " + reason.encode()]
+            if expected
+            else [b"failed " + reason.encode()]
+        )
         records = [Record(end + at + 1, LIFECYCLE, time.time(), [word]) for at, word in enumerate(words)]
         from runt.runtime.wire import JupyterWire
 
@@ -720,14 +753,17 @@ class KernelRoom:
 
     def _kill_remains(self, directory: Path) -> None:
         """End the process group of a kernel whose supervisor is gone."""
-        from runt.runtime.kernel import read_kernel_file
+        from runt.runtime.kernel_file import read_kernel_file
         from runt.runtime.supervisor_directory import is_running
 
         try:
             file = read_kernel_file(directory)
         except (OSError, msgspec.MsgspecError):
             return
-        for pid, started in ((file.supervisor_pid, file.supervisor_started), (file.kernel_pid, file.kernel_started)):
+        for pid, started in (
+            (file.supervisor_pid, file.supervisor_started),
+            (file.kernel_pid, file.kernel_started),
+        ):
             if is_running(pid, started, file.boot_id):
                 log.warning("room %s: ending process group %d", self._room.id, pid)
                 with contextlib.suppress(ProcessLookupError):
@@ -807,7 +843,9 @@ class KernelRoom:
             self._remember(entry.execution)
 
     async def detach(self) -> None:
-        """Let go of the supervisor; the kernel goes on. One whose kernel is dead is ended, it has no further use."""
+        """Let go of the supervisor; the kernel goes on. One whose kernel is dead is ended, it has no
+        further use.
+        """
         if self._kernel is not None and self._room.runtime.kernel.state not in ALIVE:
             await self._end_supervisor()
         for timer in (self._timer, self._tick_timer, self._acknowledge_timer):

@@ -1,17 +1,17 @@
 """The daemon's life: the lock, the socket, the record that clients find it by, signals, and an orderly end.
 
-It handles no notebook. The invariants: while it runs it holds the lock and ``daemon.json`` names its socket; after an
-orderly end neither socket nor record remain, everything acknowledged is in the journals, and kernels that were not asked
-to end still run.
+It handles no notebook. The invariants: while it runs it holds the lock and ``daemon.json`` names its
+socket; after an orderly end neither socket nor record remain, everything acknowledged is in the journals,
+and kernels that were not asked to end still run.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
-import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -58,6 +58,7 @@ class Daemon:
         self._connections: set[Connection] = set()
         self._accepted = 0
         self._stop = asyncio.Event()
+        self._nobody_left = asyncio.Event()
         self._stopping = False
         self._stop_reason = "requested"
         self._stop_kernels = False
@@ -69,9 +70,6 @@ class Daemon:
             StoreError, OSError: it could not start; nothing is left behind.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.journals.start(loop)
         self.index = PathIndex(self.places.path_index)
         self.opener = RoomOpener(
@@ -109,7 +107,9 @@ class Daemon:
         for connection in list(self._connections):
             connection.close()
         if self._connections:
-            await asyncio.wait({asyncio.create_task(self._all_disconnected())}, timeout=FAREWELL_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_S):
+                    await self._nobody_left.wait()
         for connection in list(self._connections):
             connection.abort()
             await connection.wait_closed()
@@ -126,10 +126,6 @@ class Daemon:
         event = Event(name="stopping", data={"reason": self._stop_reason})
         for connection in list(self._connections):
             connection.event(event)
-
-    async def _all_disconnected(self) -> None:
-        while self._connections:
-            await asyncio.sleep(0.01)
 
     def _write_record(self) -> None:
         DaemonRecord(
@@ -149,12 +145,15 @@ class Daemon:
 
     def connected(self, connection: Connection) -> None:
         self._connections.add(connection)
+        self._nobody_left.clear()
         if len(self._connections) > MAX_CONNECTIONS:
             log.warning("connection %d refused: too many", connection.number)
             connection.abort()
 
     def disconnected(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        if not self._connections:
+            self._nobody_left.set()
 
     async def open_channel(self, connection: Connection, hello: Hello) -> Channel:
         """Accept a Hello, or raise RequestRefused."""
@@ -200,7 +199,9 @@ class Daemon:
                     if hello.path is None or error.code not in ("not_found", "bad_request"):
                         raise
             if hello.path is not None:
-                return await self.rooms.open_path(hello.path, create=hello.new, metadata=hello.initial_metadata or {})
+                return await self.rooms.open_path(
+                    hello.path, create=hello.new, metadata=hello.initial_metadata or {}
+                )
             if hello.new:
                 return await self.rooms.create(hello.initial_metadata)
         except NotebookFileError as error:

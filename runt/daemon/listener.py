@@ -1,7 +1,8 @@
 """The daemon's listening socket: bound in a private directory, and made again if somebody removes it.
 
-It accepts and knows nothing of what is said on a connection. The invariant: while it is open, the path names a socket
-that we listen on, at the latest CHECK_INTERVAL_S after it vanished; and only our own socket is ever removed.
+It accepts and knows nothing of what is said on a connection. The invariant: while it is open, the path
+names a socket that we listen on, at the latest CHECK_INTERVAL_S after it vanished; and only our own socket
+is ever removed.
 """
 
 from __future__ import annotations

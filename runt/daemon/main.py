@@ -1,7 +1,8 @@
 """The daemon's process: from the command line to a running daemon, and its exit status.
 
-It holds no logic of the daemon. The invariant: whoever started us learns through the ready pipe what became of it: one
-line ``ready`` or ``error <message>``, or, if another daemon was first, nothing and exit status 0.
+It holds no logic of the daemon. The invariant: whoever started us learns through the ready pipe what became
+of it: one line ``ready`` or ``error <message>``, or, if another daemon was first, nothing and exit status
+0.
 """
 
 from __future__ import annotations
@@ -9,12 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from runt.errors import RuntError
 from runt.store.places import Places
 from runt.store.singleton import SingletonLock
+
+if TYPE_CHECKING:
+    from runt.daemon.lifecycle import Daemon
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +34,11 @@ class ReadyPipe:
         self._descriptor = descriptor
         if descriptor is not None:
             os.set_inheritable(descriptor, False)
+
+    @property
+    def present(self) -> bool:
+        """Somebody started us and waits."""
+        return self._descriptor is not None
 
     def say(self, line: str) -> None:
         """Write one line and close. A reader that went away is no reason to stop."""
@@ -68,7 +79,7 @@ def _run(pipe: ReadyPipe) -> int:
     if lock is None:
         return 0
     try:
-        _set_up_log(places)
+        _set_up_log(places, take_stdio=pipe.present)
         from runt.daemon.lifecycle import Daemon
 
         asyncio.run(_serve(Daemon, places, pipe))
@@ -80,12 +91,17 @@ def _run(pipe: ReadyPipe) -> int:
     return 0
 
 
-async def _serve(make: type, places: Places, pipe: ReadyPipe) -> None:
-    await make(places).run(lambda: pipe.say("ready"))
+async def _serve(make: type[Daemon], places: Places, pipe: ReadyPipe) -> None:
+    daemon = make(places)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal's end is not ours
+    await daemon.run(lambda: pipe.say("ready"))
 
 
-def _set_up_log(places: Places) -> None:
+def _set_up_log(places: Places, *, take_stdio: bool) -> None:
     from runt.store.log_file import log_handler
 
-    logging.basicConfig(level=logging.INFO, handlers=[log_handler(places.log)])
+    logging.basicConfig(level=logging.INFO, handlers=[log_handler(places.log, take_stdio=take_stdio)])
     logging.getLogger("asyncio").setLevel(logging.WARNING)

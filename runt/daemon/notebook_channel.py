@@ -1,7 +1,7 @@
 """A peer in a room: sync, acknowledgements, presence and requests of one notebook channel.
 
-It owns no document; the room does. The invariant: a frame that depends on the documents is handed to the room's
-barrier, so it leaves in order and only after what it contains is journaled.
+It owns no document; the room does. The invariant: a frame that depends on the documents is handed to the
+room's barrier, so it leaves in order and only after what it contains is journaled.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from runt.daemon.connection import Connection
@@ -49,7 +50,9 @@ class NotebookChannel:
         self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._synced: set[DocName] = set()  # documents whose updates are relayed to this peer
-        self._lagging: dict[DocName, bytes] = {}  # documents whose updates are dropped, and the state the peer has
+        self._lagging: dict[
+            DocName, bytes
+        ] = {}  # documents whose updates are dropped, and the state the peer has
         self._healing = False
         # acknowledgement
         self._received_n = 0
@@ -104,7 +107,7 @@ class NotebookChannel:
         for doc, state in list(self._lagging.items()):
             del self._lagging[doc]
             update = self.room.document(doc).update_since(state)
-            self.room.log.after_commit(lambda doc=doc, update=update: self._send_sync(doc, SyncKind.UPDATE, update))
+            self.room.log.after_commit(partial(self._send_sync, doc, SyncKind.UPDATE, update))
 
     def closed(self) -> None:
         for timer in (self._status_timer, self._held_timer):
@@ -155,7 +158,8 @@ class NotebookChannel:
         if applied is Applied.CHANGED:
             self._healing = False
         elif event.kind is SyncKind.UPDATE and not self._healing:
-            # Either a duplicate or an update whose predecessor never came: one question heals the second case.
+            # Either a duplicate or an update whose predecessor never came: one question heals the second
+            # case.
             self._healing = True
             self.start()
 
@@ -236,7 +240,9 @@ class NotebookChannel:
             self.room.requests.handle(self, request)
             return
         if len(self._held) >= MAX_HELD_REQUESTS:
-            self._connection.fail(request.id, RequestRefused("busy", "too many requests wait on this connection"))
+            self._connection.fail(
+                request.id, RequestRefused("busy", "too many requests wait on this connection")
+            )
             return
         self._held.append((request, self._loop.time() + NEEDS_TIMEOUT_S))
         self._schedule_held()
@@ -248,7 +254,9 @@ class NotebookChannel:
         self._release_held()
 
     def _has_what_it_needs(self, request: Request) -> bool:
-        return request.needs is None or self._wrong_epoch(request) or self.room.notebook.contains(request.needs)
+        return (
+            request.needs is None or self._wrong_epoch(request) or self.room.notebook.contains(request.needs)
+        )
 
     def _wrong_epoch(self, request: Request) -> bool:
         return request.epoch is not None and request.epoch != self.room.notebook.epoch
@@ -270,7 +278,8 @@ class NotebookChannel:
         while self._held and self._held[0][1] <= now:
             request, _ = self._held.pop(0)
             self._connection.fail(
-                request.id, RequestRefused("needs_unmet", "the text that this request speaks of did not arrive")
+                request.id,
+                RequestRefused("needs_unmet", "the text that this request speaks of did not arrive"),
             )
         self._release_held()
         self._schedule_held()
@@ -291,4 +300,3 @@ class NotebookChannel:
         session = self._connection.session
         if session.state is State.OPEN:
             self._connection.send(session.presence(presence))
-

@@ -1,7 +1,7 @@
 """Paths of notebooks as clients give them, turned into the one real path that names a room.
 
-It opens nothing. The invariant: what comes out is absolute, canonical (links resolved) and names a regular file that we
-may read, or nothing at all; everything else is a refusal with one clear line.
+It opens nothing. The invariant: what comes out is absolute, canonical (links resolved) and names a regular
+file that we may read, or nothing at all; everything else is a refusal with one clear line.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class NotebookPath:
 def locate(given: str) -> NotebookPath:
     """Resolve a client's path. Blocks on the disk.
 
-    Raises:
-        RequestRefused: bad_request (relative, NUL), is_directory, permission, not_a_notebook (a socket, a device).
+    Raises: RequestRefused: bad_request (relative, NUL), is_directory, permission, not_a_notebook (a socket,
+    a device).
     """
-    if "\0" in given or not os.path.isabs(given):
+    if "\0" in given or not Path(given).is_absolute():
         raise bad_request(f"not an absolute path: {given!r}")
     path = Path(given)
     try:

@@ -1,7 +1,7 @@
 """Writing a room's documents to its .ipynb, in a worker thread.
 
-It takes bytes and gives back a hash; it sees no room. The invariant: an output that cannot be resolved never replaces
-a good one in the file.
+It takes bytes and gives back a hash; it sees no room. The invariant: an output that cannot be resolved
+never replaces a good one in the file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ Get = Callable[[str], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What is in the file now. ``unchanged``: it was there already, nothing was written. ``size`` in bytes."""
+    """What is in the file now. ``unchanged``: it was there already, nothing was written. ``size`` in
+    bytes.
+    """
 
     disk_hash: str
     size: int
@@ -36,7 +38,12 @@ class Written:
 
 
 def write_notebook(
-    path: Path, notebook: bytes, runtime: bytes, base: FileNotebook | None, expected: str | None, blobs: BlobStore
+    path: Path,
+    notebook: bytes,
+    runtime: bytes,
+    base: FileNotebook | None,
+    expected: str | None,
+    blobs: BlobStore,
 ) -> Written:
     """Write the documents (full updates) to ``path`` if they differ from what is there.
 
@@ -86,7 +93,9 @@ class OutputReader:
             kept = self._in_file.get(self._document.cell(key).file_id or "")
             if kept is not None:
                 return execution.count, kept
-            return execution.count, [{"output_type": "stream", "name": "stderr", "text": f"{error.message}\n"}]
+            return execution.count, [
+                {"output_type": "stream", "name": "stderr", "text": f"{error.message}\n"}
+            ]
 
     def _resolve(self, entry: Any) -> dict[str, Any]:
         match entry:

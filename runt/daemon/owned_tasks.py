@@ -1,7 +1,8 @@
 """Tasks that belong to one owner (a room, a connection, the daemon) and end with it.
 
-It is a task group whose members fail alone: an exception is logged and ends only its own task, because one peer's
-trouble must not close another's room. The invariant: after ``close()`` no task of the owner is alive.
+It is a task group whose members fail alone: an exception is logged and ends only its own task, because one
+peer's trouble must not close another's room. The invariant: after ``close()`` no task of the owner is
+alive.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ log = logging.getLogger(__name__)
 
 
 class OwnedTasks:
-    """The tasks of one owner. Every one of them is bounded by what its owner starts, so there is no cap here."""
+    """The tasks of one owner. Every one of them is bounded by what its owner starts, so there is no cap
+    here.
+    """
 
     def __init__(self, owner: str) -> None:
         self._owner = owner

@@ -1,7 +1,7 @@
 """Who is in a room, and where: what each peer last said about its caret.
 
-It sends nothing. The invariant: an entry exists only for a connected peer, and its name and peer id are the ones that
-the daemon knows, never what the peer claims.
+It sends nothing. The invariant: an entry exists only for a connected peer, and its name and peer id are the
+ones that the daemon knows, never what the peer claims.
 """
 
 from __future__ import annotations

@@ -36,7 +36,9 @@ Code = Literal[
 class RequestRefused(RequestError):
     """A request that is not done. ``data`` holds what the code speaks of (the cell of ``source_changed``)."""
 
-    def __init__(self, code: Code, message: str, *, hint: str = "", data: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, code: Code, message: str, *, hint: str = "", data: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(code, message, hint=hint)
         self.data = data or {}
 

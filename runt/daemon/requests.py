@@ -1,7 +1,7 @@
 """What a peer may ask of its room: the table of methods, who may call them, and that each happens once.
 
-It does no work itself beyond checking parameters. The invariant: a request id is carried out at most once per room,
-however often it is sent (a client repeats it after a reconnect), and every request is answered.
+It does no work itself beyond checking parameters. The invariant: a request id is carried out at most once
+per room, however often it is sent (a client repeats it after a reconnect), and every request is answered.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ async def _kernel_start(
     return {}
 
 
-async def _kernel_interrupt(room: Room, channel: NotebookChannel, params: NoParams, request: Request) -> object:
+async def _kernel_interrupt(
+    room: Room, channel: NotebookChannel, params: NoParams, request: Request
+) -> object:
     await room.kernel.interrupt()
     return {}
 
@@ -135,7 +137,9 @@ async def _kernel_restart(room: Room, channel: NotebookChannel, params: NoParams
     return {}
 
 
-async def _kernel_shutdown(room: Room, channel: NotebookChannel, params: NoParams, request: Request) -> object:
+async def _kernel_shutdown(
+    room: Room, channel: NotebookChannel, params: NoParams, request: Request
+) -> object:
     await room.kernel.shutdown()
     return {}
 

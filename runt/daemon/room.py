@@ -1,7 +1,7 @@
 """A room: one open notebook with its two documents, its journal and the peers that are in it.
 
-It reads no file and talks to no kernel itself (``file`` and ``kernel`` do). The invariant, always: apply, then journal
-commit, then relay and acknowledge, in this order and in sequence.
+It reads no file and talks to no kernel itself (``file`` and ``kernel`` do). The invariant, always: apply,
+then journal commit, then relay and acknowledge, in this order and in sequence.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DAEMON: Final = "daemon"  # origin of our own transactions
-MAX_BACKLOG_BYTES = 4 << 20  # a journal further behind than this: the room's clients are not read until it caught up
+MAX_BACKLOG_BYTES = (
+    4 << 20
+)  # a journal further behind than this: the room's clients are not read until it caught up
 PRESENCE_CHECK_S = 15.0
 
 _FRAME_TYPE: Final[dict[DocName, FrameType]] = {"n": FrameType.SYNC_N, "r": FrameType.SYNC_R}
@@ -99,7 +101,9 @@ class Room:
         return self.notebook.apply(update, origin)
 
     def check_poisoned(self) -> None:
-        """After damage: if the document cannot be used any more, the room is loaded again from its journal."""
+        """After damage: if the document cannot be used any more, the room is loaded again from its
+        journal.
+        """
         if self.notebook.poisoned and not self.closing:
             log.error("room %s: the document broke and is rebuilt from the journal", self.id)
             self._on_poisoned(self)

@@ -1,8 +1,8 @@
 """A room's .ipynb: when it is saved, what is written, and what is said when that fails.
 
-It formats nothing and merges nothing itself; worker threads do (``notebook_writing``, ``room_loading``). The invariants:
-a save never loses an edit made meanwhile; a save that would not change the file writes nothing; a failure stays visible
-in R until a save succeeds.
+It formats nothing and merges nothing itself; worker threads do (``notebook_writing``, ``room_loading``).
+The invariants: a save never loses an edit made meanwhile; a save that would not change the file writes
+nothing; a failure stays visible in R until a save succeeds.
 """
 
 from __future__ import annotations
@@ -170,12 +170,14 @@ class RoomFile:
         async with self._lock:
             if self.path is None:
                 if explicit:
-                    raise RequestRefused("bad_request", "the notebook has no file yet", hint="save it under a name")
+                    raise RequestRefused(
+                        "bad_request", "the notebook has no file yet", hint="save it under a name"
+                    )
                 return
-            if not self.unsaved and not self.mode_new and not self.room.runtime.file.error:
-                if not explicit or await asyncio.to_thread(self.path.exists):
-                    self.schedule.begun()
-                    return
+            clean = not self.unsaved and not self.mode_new and not self.room.runtime.file.error
+            if clean and (not explicit or await asyncio.to_thread(self.path.exists)):
+                self.schedule.begun()
+                return
             try:
                 await self._save_to(self.path, self.saved.disk_hash or None)
             except (StoreError, OSError, NotebookFileError) as error:
@@ -221,7 +223,12 @@ class RoomFile:
             self.room.log.side("base", base)
         with self.room.runtime_changes() as writer:
             writer.set_file(
-                path=str(self.path), saved_at=time.time(), disk_hash=disk_hash, saved_seq_n=n, saved_seq_r=r, error=None
+                path=str(self.path),
+                saved_at=time.time(),
+                disk_hash=disk_hash,
+                saved_seq_n=n,
+                saved_seq_r=r,
+                error=None,
             )
 
     def _show_error(self, text: str) -> None:
@@ -237,7 +244,14 @@ class RoomFile:
             return ""
         log.info("room %s: the file changed on disk, merging", self.room.id)
         merged = await asyncio.to_thread(
-            merge_disk, self.room.notebook.update_since(), self.base, data, str(path), disk_hash, self.room.id, self.put
+            merge_disk,
+            self.room.notebook.update_since(),
+            self.base,
+            data,
+            str(path),
+            disk_hash,
+            self.room.id,
+            self.put,
         )
         outputs_unsaved = self.counts.r != self.saved.r
         self.take_merge(merged, outputs_unsaved=outputs_unsaved)

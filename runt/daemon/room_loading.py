@@ -1,8 +1,8 @@
 """Building a room's documents off the event loop: from a file, from a journal, from both.
 
-Everything here runs in a worker thread and gives back bytes, because a document may be used by one thread only; the
-loop applies the bytes to documents of its own. The invariant: history is restored, never written again; only a file
-that has no room yet becomes a new document.
+Everything here runs in a worker thread and gives back bytes, because a document may be used by one thread
+only; the loop applies the bytes to documents of its own. The invariant: history is restored, never written
+again; only a file that has no room yet becomes a new document.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from runt.notebook.runtime_document import RuntimeDocument
 from runt.notebook.runtime_writer import RuntimeWriter
 
 Put = Callable[[bytes, str], BlobRef]
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedDocuments:
@@ -45,7 +46,9 @@ class FileOutputs:
 
 @dataclass(frozen=True, slots=True)
 class DiskMerge:
-    """What a changed file means for a room: an update of N, and outputs for R. ``parsed`` is the file as read."""
+    """What a changed file means for a room: an update of N, and outputs for R. ``parsed`` is the file as
+    read.
+    """
 
     notebook: bytes
     outputs: tuple[FileOutputs, ...]
@@ -59,9 +62,9 @@ def new_room(room: str, metadata: Mapping[str, Any], owner: str) -> LoadedDocume
     return LoadedDocuments(notebook.update_since(), RuntimeDocument.create(owner).update_since())
 
 
-def import_file(data: bytes, name: str, disk_hash: str, room: str, owner: str, put: Put) -> tuple[
-    LoadedDocuments, FileNotebook
-]:
+def import_file(
+    data: bytes, name: str, disk_hash: str, room: str, owner: str, put: Put
+) -> tuple[LoadedDocuments, FileNotebook]:
     """The documents of a file that is opened for the first time (or whose journal is lost).
 
     Raises:
@@ -91,8 +94,11 @@ def squash(document: CrdtDocument, snapshot: bytes | None, updates: Sequence[byt
     return document.update_since()
 
 
-def restore(snapshots: Mapping[str, bytes], updates: Iterable[tuple[str, bytes]], owner: str) -> LoadedDocuments | None:
-    """The documents of a journal; None if it holds no notebook. A lost R is made anew: clients take the whole state.
+def restore(
+    snapshots: Mapping[str, bytes], updates: Iterable[tuple[str, bytes]], owner: str
+) -> LoadedDocuments | None:
+    """The documents of a journal; None if it holds no notebook. A lost R is made anew: clients take the
+    whole state.
 
     Raises:
         DamagedUpdate: the notebook's updates cannot be applied.
@@ -164,4 +170,5 @@ def _sources(base: bytes | None) -> dict[CellKey, str]:
         return {}
     document = NotebookDocument()
     document.apply(base, "journal")
-    return {key: document.cell(key).source for key in document.keys()}
+    keys = document.keys()
+    return {key: document.cell(key).source for key in keys}

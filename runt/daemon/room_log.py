@@ -1,8 +1,8 @@
 """The barrier of a room: what depends on a change leaves only after the journal has that change.
 
-It is not the journal and sends nothing itself: it gathers the changes of one burst (one turn of the event loop) into
-one append and keeps the actions that wait for it. The invariant: actions run in the order they were given, each after
-everything recorded before it is committed. While the journal fails, nothing runs.
+It is not the journal and sends nothing itself: it gathers the changes of one burst (one turn of the event
+loop) into one append and keeps the actions that wait for it. The invariant: actions run in the order they
+were given, each after everything recorded before it is committed. While the journal fails, nothing runs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Making a room ready: journal, file, clients' pending edits, and the kernel that may still run.
 
-It keeps no list of rooms (``rooms`` does) and runs nothing heavy on the loop. The invariants: a damaged journal never
-becomes an empty notebook: what could be salvaged is used, else the file is read again, and the peers are told; a client's
-pending edits are deleted only after they are journaled.
+It keeps no list of rooms (``rooms`` does) and runs nothing heavy on the loop. The invariants: a damaged
+journal never becomes an empty notebook: what could be salvaged is used, else the file is read again, and
+the peers are told; a client's pending edits are deleted only after they are journaled.
 """
 
 from __future__ import annotations
@@ -116,9 +116,14 @@ class RoomOpener:
             return await self._journals.open(path), ""
         except RoomDamaged as error:
             journal = await self._journals.open(path)
-            return journal, f"the notebook's journal was damaged; what could be read was recovered ({error.hint})"
+            return (
+                journal,
+                f"the notebook's journal was damaged; what could be read was recovered ({error.hint})",
+            )
 
-    def _load(self, id_: str, path: Path | None, metadata: dict[str, Any] | None, contents: RoomContents) -> _Opened:
+    def _load(
+        self, id_: str, path: Path | None, metadata: dict[str, Any] | None, contents: RoomContents
+    ) -> _Opened:
         """Runs in a worker thread."""
         on_disk = None
         if path is not None:
@@ -144,7 +149,12 @@ class RoomOpener:
         return _Opened(documents, True, SavedState(), ChangeCounts(), None)
 
     def _restored(
-        self, id_: str, path: Path | None, documents: LoadedDocuments, side: dict[str, bytes], on_disk: _OnDisk | None
+        self,
+        id_: str,
+        path: Path | None,
+        documents: LoadedDocuments,
+        side: dict[str, bytes],
+        on_disk: _OnDisk | None,
     ) -> _Opened:
         saved = msgspec.json.decode(side["saved"], type=SavedState) if "saved" in side else SavedState()
         counts = ChangeCounts.decode(side["counts"]) if "counts" in side else ChangeCounts()
@@ -162,7 +172,9 @@ class RoomOpener:
         runtime.apply(opened.documents.runtime, "journal")
         if notebook.schema != SCHEMA:
             raise RequestRefused(
-                "newer_schema", f"the notebook was made by a newer runt (schema {notebook.schema})", hint="update runt"
+                "newer_schema",
+                f"the notebook was made by a newer runt (schema {notebook.schema})",
+                hint="update runt",
             )
         room = Room(
             id_, notebook, runtime, journal, on_left=self.rooms.linger, on_poisoned=self.rooms.discard
@@ -192,7 +204,8 @@ class RoomOpener:
             room.file.take_disk(opened.merge)
         with room.runtime_changes() as writer:
             writer.set_file(
-                path=str(room.file.path) if room.file.path else None, disk_hash=room.file.saved.disk_hash or None
+                path=str(room.file.path) if room.file.path else None,
+                disk_hash=room.file.saved.disk_hash or None,
             )
         await self.merge_pending(room)
         await room.kernel.restore(side)
@@ -202,7 +215,9 @@ class RoomOpener:
     # -- pending edits of clients -----------------------------------------------------------------
 
     async def merge_pending(self, room: Room) -> None:
-        """Take in the edits that clients could not deliver, if they belong to this history of the notebook."""
+        """Take in the edits that clients could not deliver, if they belong to this history of the
+        notebook.
+        """
         from runt.store.pending import PendingFile
 
         directory = self._places.pending / room.id
@@ -250,7 +265,11 @@ class RoomOpener:
         """End every kernel, also those whose rooms were not opened yet."""
         await self.adopt_all()
         results = await asyncio.gather(
-            *(room.kernel.shutdown() for room in self.rooms if room.kernel.alive or room.kernel.has_supervisor),
+            *(
+                room.kernel.shutdown()
+                for room in self.rooms
+                if room.kernel.alive or room.kernel.has_supervisor
+            ),
             return_exceptions=True,
         )
         for error in results:

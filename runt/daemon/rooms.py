@@ -1,7 +1,7 @@
 """All open rooms: found by id or path, loaded once, closed when nobody needs them.
 
-It loads nothing itself (``room_opening`` does). The invariant: at any time one room per id and one id per real path, and
-a room that is being loaded or closed is waited for, never opened twice.
+It loads nothing itself (``room_opening`` does). The invariant: at any time one room per id and one id per
+real path, and a room that is being loaded or closed is waited for, never opened twice.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Rooms:
 
     # -- opening ----------------------------------------------------------------------------------
 
-    async def open_path(self, path: str, *, create: bool = False, metadata: dict[str, Any] | None = None) -> Room:
+    async def open_path(
+        self, path: str, *, create: bool = False, metadata: dict[str, Any] | None = None
+    ) -> Room:
         """The room of a file. Raises RequestRefused, NotebookFileError, StoreError."""
         found = await asyncio.to_thread(locate, path)
         room_id = self._index.room_for(found.path)
@@ -107,7 +109,9 @@ class Rooms:
         return room
 
     async def claim(self, room: Room, path: str) -> Path:
-        """Make another path that room's, for save-as. Raises RequestRefused(path_in_use) if something is there."""
+        """Make another path that room's, for save-as. Raises RequestRefused(path_in_use) if something is
+        there.
+        """
         found = await asyncio.to_thread(locate, path)
         old = room.file.path
         if found.path == old:

@@ -1,6 +1,7 @@
 """Applying what folding asks for to the runtime document.
 
-It folds nothing. The invariant: called in one transaction, in order, it leaves R as the new fold state describes it.
+It folds nothing. The invariant: called in one transaction, in order, it leaves R as the new fold state
+describes it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class _OfCell(Protocol):
 
 
 def apply_operations(writer: RuntimeWriter, operations: Sequence[RuntimeOp]) -> None:
-    """Carry out operations. The caller holds the transaction. KeyError or IndexError: R is not what was folded."""
+    """Carry out operations. The caller holds the transaction. KeyError or IndexError: R is not what was
+    folded.
+    """
     for operation in operations:
         if isinstance(operation, KernelActivity):
             writer.set_kernel(activity=operation.activity)

@@ -1,7 +1,8 @@
-"""The user's settings: read from settings.json, shown to every peer as a document, written back when one changes them.
+"""The user's settings: read from settings.json, shown to every peer as a document, written back when one
+changes them.
 
-It explains no setting (``store.settings_file`` does). The invariant: ``current`` is always valid; a peer's change that is
-not is undone in the document and never reaches the file.
+It explains no setting (``store.settings_file`` does). The invariant: ``current`` is always valid; a peer's
+change that is not is undone in the document and never reaches the file.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from runt.store.settings_file import read_settings, write_settings
 
 log = logging.getLogger(__name__)
 
-MAX_UPDATE_BYTES = 1 << 20  # settings are a few kilobytes; a peer that sends more is not talking about settings
+MAX_UPDATE_BYTES = (
+    1 << 20
+)  # settings are a few kilobytes; a peer that sends more is not talking about settings
 
 
 class Settings:
