@@ -1,10 +1,11 @@
 """Colours of source code: tree-sitter spans, and one table of styles for the view and the editor.
 
-Not a theme: the colours come from whoever calls (`text_area_theme`). Queries are ours for Python and Markdown, the grammars' own for the rest;
-they are compiled once per process, on first use (a compile costs several milliseconds).
+Not a theme: the colours come from whoever calls (`text_area_theme`). Queries are ours for Python and
+Markdown, the grammars' own for the rest; they are compiled once per process, on first use (a compile costs
+several milliseconds).
 
-Invariant: spans are ordered by the fixed order of `NAMES`, later ones over earlier ones, so that a cell has the same colours whether its whole
-tree was queried (the view) or only the rows on the screen (the editor).
+Invariant: spans are ordered by the fixed order of `NAMES`, later ones over earlier ones, so that a cell has
+the same colours whether its whole tree was queried (the view) or only the rows on the screen (the editor).
 """
 
 from __future__ import annotations
@@ -86,18 +87,21 @@ _PYTHON_QUERY = """
 (class_definition name: (identifier) @definition)
 ((identifier) @builtin (#any-of? @builtin "self" "cls"))
 (call function: ((identifier) @builtin (#any-of? @builtin
-  "abs" "all" "any" "ascii" "bin" "bool" "bytearray" "bytes" "callable" "chr" "compile" "complex" "delattr" "dict" "dir" "divmod" "enumerate"
-  "eval" "exec" "filter" "float" "format" "frozenset" "getattr" "globals" "hasattr" "hash" "help" "hex" "id" "input" "int" "isinstance"
-  "issubclass" "iter" "len" "list" "locals" "map" "max" "memoryview" "min" "next" "object" "oct" "open" "ord" "pow" "print" "range" "repr"
-  "reversed" "round" "set" "setattr" "slice" "sorted" "str" "sum" "super" "tuple" "type" "vars" "zip" "display")))
-["-" "-=" "!=" "*" "**" "**=" "*=" "/" "//" "//=" "/=" "&" "&=" "%" "%=" "^" "^=" "+" "->" "+=" "<" "<<" "<<=" "<=" "=" ":=" "==" ">" ">="
+  "abs" "all" "any" "ascii" "bin" "bool" "bytearray" "bytes" "callable" "chr" "compile" "complex" "delattr"
+  "dict" "dir" "divmod" "enumerate" "eval" "exec" "filter" "float" "format" "frozenset" "getattr" "globals"
+  "hasattr" "hash" "help" "hex" "id" "input" "int" "isinstance" "issubclass" "iter" "len" "list" "locals"
+  "map" "max" "memoryview" "min" "next" "object" "oct" "open" "ord" "pow" "print" "range" "repr" "reversed"
+  "round" "set" "setattr" "slice" "sorted" "str" "sum" "super" "tuple" "type" "vars" "zip" "display")))
+["-" "-=" "!=" "*" "**" "**=" "*=" "/" "//" "//=" "/=" "&" "&=" "%" "%=" "^" "^=" "+" "->" "+=" "<" "<<" "<<="
+"<=" "=" ":=" "==" ">" ">="
  ">>" ">>=" "|" "|=" "~" "@="] @operator
 [(none) (true) (false) (ellipsis)] @constant
 [(integer) (float)] @number
 (escape_sequence) @escape
 (escape_interpolation) @escape
 ["and" "as" "assert" "async" "await" "break" "class" "continue" "def" "del" "elif" "else" "except" "finally" "for" "from" "global" "if" "import"
- "in" "is" "lambda" "nonlocal" "not" "or" "pass" "raise" "return" "try" "while" "with" "yield" "match" "case"] @keyword
+ "in" "is" "lambda" "nonlocal" "not" "or" "pass" "raise" "return" "try" "while" "with" "yield" "match" "case"]
+ @keyword
 (decorator "@" @decorator)
 (decorator (identifier) @decorator)
 (decorator (attribute) @decorator)
@@ -110,13 +114,17 @@ _MARKDOWN_QUERY = """
 (indented_code_block) @code
 (atx_heading) @heading
 (setext_heading) @heading
-[(list_marker_minus) (list_marker_plus) (list_marker_star) (list_marker_dot) (list_marker_parenthesis) (thematic_break)
- (block_quote_marker) (atx_h1_marker) (atx_h2_marker) (atx_h3_marker) (atx_h4_marker) (atx_h5_marker) (atx_h6_marker)] @marker
+[(list_marker_minus) (list_marker_plus) (list_marker_star) (list_marker_dot) (list_marker_parenthesis)
+(thematic_break)
+ (block_quote_marker) (atx_h1_marker) (atx_h2_marker) (atx_h3_marker) (atx_h4_marker) (atx_h5_marker)
+ (atx_h6_marker)] @marker
 (link_destination) @link
 """
 
 RowSpans = dict[int, list[tuple[int, int | None, str]]]
-"""Row → (first byte, byte after the last or None for the whole rest, name): what Textual's TextArea keeps as its highlight map."""
+"""Row → (first byte, byte after the last or None for the whole rest, name): what Textual's TextArea keeps as
+its highlight map.
+"""
 
 
 def language_of(name: str) -> str | None:
@@ -173,7 +181,9 @@ def _name(capture: str) -> str | None:
 
 
 def row_spans(language: str, root: Node, first: int = 0, last: int | None = None) -> RowSpans:
-    """Spans of the rows ``first`` to ``last`` (both included; None: to the end) of a parsed source, in UTF-8 bytes of each row."""
+    """Spans of the rows ``first`` to ``last`` (both included; None: to the end) of a parsed source, in UTF-8
+    bytes of each row.
+    """
     from tree_sitter import QueryCursor
 
     cursor = QueryCursor(query(language))
@@ -194,7 +204,9 @@ def row_spans(language: str, root: Node, first: int = 0, last: int | None = None
                 spans.setdefault(start_row, []).append((start, stop, name))
                 continue
             spans.setdefault(start_row, []).append((start, None, name))
-            for row in range(max(start_row + 1, first), min(stop_row, stop_row if last is None else last + 1)):
+            for row in range(
+                max(start_row + 1, first), min(stop_row, stop_row if last is None else last + 1)
+            ):
                 spans.setdefault(row, []).append((0, None, name))
             if stop:
                 spans.setdefault(stop_row, []).append((0, stop, name))

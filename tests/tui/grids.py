@@ -24,7 +24,9 @@ class ViewApp(App[None]):
     ENABLE_COMMAND_PALETTE = False
     CSS = "NotebookView { height: 1fr; width: 1fr; }"
 
-    def __init__(self, source: NotebookSource, images: ImageMode = ImageMode.HALF, theme: str = "textual-dark") -> None:
+    def __init__(
+        self, source: NotebookSource, images: ImageMode = ImageMode.HALF, theme: str = "textual-dark"
+    ) -> None:
         super().__init__()
         self.sent: list[bytes] = []
         self.posted: list[Message] = []
@@ -81,5 +83,7 @@ def check_grid(name: str, lines: list[str]) -> None:
         return
     golden = path.read_text(encoding="utf-8") if path.exists() else ""
     if golden != text:
-        diff = "\n".join(difflib.unified_diff(golden.splitlines(), text.splitlines(), "golden", "now", lineterm=""))
+        diff = "\n".join(
+            difflib.unified_diff(golden.splitlines(), text.splitlines(), "golden", "now", lineterm="")
+        )
         raise AssertionError(f"the screen differs from {path.name}:\n{diff}")

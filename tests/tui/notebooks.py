@@ -99,7 +99,13 @@ class MemoryNotebook:
                 self.writer.append_output(key, encode(manifest))
 
     def ran(
-        self, key: CellKey, count: int, *manifests: Manifest, status: str = "ok", by: str = "", took: float = 0.038
+        self,
+        key: CellKey,
+        count: int,
+        *manifests: Manifest,
+        status: str = "ok",
+        by: str = "",
+        took: float = 0.038,
     ) -> None:
         """A whole execution."""
         self.begin(key, count=count, by=by)
@@ -118,7 +124,9 @@ class MemoryNotebook:
 
     def display(self, data: Mapping[str, str | bytes], **metadata: Any) -> DisplayManifest:
         """A display output."""
-        return DisplayManifest(data={name: self.ref(value) for name, value in data.items()}, metadata=metadata)
+        return DisplayManifest(
+            data={name: self.ref(value) for name, value in data.items()}, metadata=metadata
+        )
 
     def result(self, data: Mapping[str, str | bytes], count: int = 1) -> ResultManifest:
         """A result."""

@@ -1,8 +1,9 @@
 """What pictures the terminal can show: found out once, before the app reads keys.
 
-Order: the user's word (``RUNT_IMAGES``, settings), then what the environment says, then one question to the terminal itself. Inside tmux and
-screen nothing is asked: the answer would be theirs, or come late. Invariant: the terminal is left as it was, and whatever it answers within the
-time is read here, so that no answer arrives as keys.
+Order: the user's word (``RUNT_IMAGES``, settings), then what the environment says, then one question to the
+terminal itself. Inside tmux and screen nothing is asked: the answer would be theirs, or come late. Invariant:
+the terminal is left as it was, and whatever it answers within the time is read here, so that no answer
+arrives as keys.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ QUERY_TIMEOUT_S = 0.3
 DEFAULT_CELL_PIXELS = (10, 20)
 
 QUERY = b"\x1b[>q\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\x1b[c"
-"""Name and version, a graphics query, the size of a cell in pixels; device attributes last: every terminal answers those, so they are the end."""
+"""Name and version, a graphics query, the size of a cell in pixels; device attributes last: every terminal
+answers those, so they are the end.
+"""
 
 MAX_ANSWER_BYTES = 4096
 
@@ -56,7 +59,8 @@ def detect_images(
 
     Args:
         setting: ``auto``, ``kitty``, ``half`` or ``off``; ``RUNT_IMAGES`` comes before it.
-        ask: Sends `QUERY` and returns the answer within that many seconds; by default to the controlling terminal.
+        ask: Sends `QUERY` and returns the answer within that many seconds; by default to the controlling
+        terminal.
     """
     environ = os.environ if environ is None else environ
     for word, origin in ((environ.get("RUNT_IMAGES", ""), "RUNT_IMAGES"), (setting, "settings")):
@@ -87,7 +91,9 @@ def detect_images(
 
 
 def ask_terminal(timeout: float) -> bytes:
-    """Send `QUERY` to the controlling terminal and read until its end or for ``timeout`` seconds. Empty without a terminal."""
+    """Send `QUERY` to the controlling terminal and read until its end or for ``timeout`` seconds. Empty
+    without a terminal.
+    """
     if not (sys.stdin and sys.stdin.isatty()):
         return b""
     try:

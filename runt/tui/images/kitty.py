@@ -1,7 +1,8 @@
 """The kitty graphics protocol with Unicode placeholders: pictures that scroll, clip and overlap like text.
 
-It knows bytes and cells, no files and no widgets. The number of a picture is the foreground colour of its placeholders (24 bits), so nothing may
-change their style. Invariant: every transmission asks for silence (``q=2``): no answer of the terminal can arrive as keys.
+It knows bytes and cells, no files and no widgets. The number of a picture is the foreground colour of its
+placeholders (24 bits), so nothing may change their style. Invariant: every transmission asks for silence
+(``q=2``): no answer of the terminal can arrive as keys.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The pictures of a notebook: asked for by outputs, decoded in a thread, kept by digest and size.
 
-It owns the decoding tasks and the numbers of pictures in the terminal. Invariant: a block has its final height at once (the header says it);
-each (digest, size) is sent to the terminal once.
+It owns the decoding tasks and the numbers of pictures in the terminal. Invariant: a block has its final
+height at once (the header says it); each (digest, size) is sent to the terminal once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from runt.tui.images.pixels import (
     png_for,
 )
 from runt.tui.outputs.block import Block, Line, crop, text_line
-from runt.tui.outputs.contents import LostContent, read_binary
+from runt.tui.outputs.contents import read_binary
 
 if TYPE_CHECKING:
     from runt.notebook.manifests import ContentRef
@@ -109,7 +109,9 @@ class PictureStore:
                 self._headers.popitem(last=False)
         if isinstance(info, str):
             return Block((text_line(crop(f"[{media_type}: {info}]", width), looks.dim),))
-        wanted = _Wanted(digest, box_for(info, width, self._cell_pixels, _asked(metadata, media_type)), looks.background)
+        wanted = _Wanted(
+            digest, box_for(info, width, self._cell_pixels, _asked(metadata, media_type)), looks.background
+        )
         done = self._done.get(wanted)
         if done is None:
             if data is None:
@@ -178,6 +180,11 @@ def _asked(metadata: Mapping[str, object], media_type: str) -> tuple[int, int] |
     if not isinstance(entry, Mapping):
         return None
     width, height = entry.get("width"), entry.get("height")
-    if isinstance(width, int | float) and isinstance(height, int | float) and 0 < width < 1e5 and 0 < height < 1e5:
+    if (
+        isinstance(width, int | float)
+        and isinstance(height, int | float)
+        and 0 < width < 1e5
+        and 0 < height < 1e5
+    ):
         return max(1, int(width)), max(1, int(height))
     return None

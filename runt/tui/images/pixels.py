@@ -1,7 +1,7 @@
 """Pixels into cells: header first, then decoding under caps, then half blocks or a PNG of the right size.
 
-Runs in a worker thread; touches no widget. Pillow is imported on first use. Invariant: nothing is decoded whose header says more than
-``MAX_PIXELS``, and every byte that goes on is encoded by us.
+Runs in a worker thread; touches no widget. Pillow is imported on first use. Invariant: nothing is decoded
+whose header says more than ``MAX_PIXELS``, and every byte that goes on is encoded by us.
 """
 
 from __future__ import annotations
@@ -72,8 +72,11 @@ def picture_info(data: bytes) -> PictureInfo:
     return PictureInfo(width, height, image.format or "")
 
 
-def box_for(info: PictureInfo, available: int, cell_pixels: tuple[int, int], wanted: tuple[int, int] | None = None) -> Box:
-    """The size of a picture in cells: its own size in pixels, or the one wanted, made smaller to fit; never larger.
+def box_for(
+    info: PictureInfo, available: int, cell_pixels: tuple[int, int], wanted: tuple[int, int] | None = None
+) -> Box:
+    """The size of a picture in cells: its own size in pixels, or the one wanted, made smaller to fit; never
+    larger.
 
     Args:
         available: Cells.
@@ -90,7 +93,9 @@ def box_for(info: PictureInfo, available: int, cell_pixels: tuple[int, int], wan
 
 
 def _decoded(data: bytes, size: tuple[int, int], background: tuple[int, int, int]) -> Image:
-    """RGB pixels of at most ``size``, transparent parts on ``background`` (or on white, when what is drawn is dark)."""
+    """RGB pixels of at most ``size``, transparent parts on ``background`` (or on white, when what is drawn is
+    dark).
+    """
     from PIL import Image
 
     image = _open(data)
@@ -124,13 +129,18 @@ def _style(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> Style:
 
 
 def half_blocks(data: bytes, box: Box, background: tuple[int, int, int]) -> list[Line]:
-    """Two pixels per cell, runs of equal cells joined. Five bits per colour: runs are longer, the eye does not see it."""
+    """Two pixels per cell, runs of equal cells joined. Five bits per colour: runs are longer, the eye does
+    not see it.
+    """
     image = _decoded(data, (box.columns, box.rows * 2), background)
     raw = image.tobytes()
     stride = box.columns * 3
     lines: list[Line] = []
     for row in range(box.rows):
-        top, bottom = raw[2 * row * stride : (2 * row + 1) * stride], raw[(2 * row + 1) * stride : (2 * row + 2) * stride]
+        top, bottom = (
+            raw[2 * row * stride : (2 * row + 1) * stride],
+            raw[(2 * row + 1) * stride : (2 * row + 2) * stride],
+        )
         segments: list[Segment] = []
         previous: tuple[tuple[int, int, int], tuple[int, int, int]] | None = None
         count = 0
@@ -157,7 +167,9 @@ def _run(pair: tuple[tuple[int, int, int], tuple[int, int, int]], count: int) ->
     return Segment((" " if top == bottom else "▀") * count, _style(top, bottom))
 
 
-def png_for(data: bytes, box: Box, cell_pixels: tuple[int, int], info: PictureInfo, background: tuple[int, int, int]) -> bytes:
+def png_for(
+    data: bytes, box: Box, cell_pixels: tuple[int, int], info: PictureInfo, background: tuple[int, int, int]
+) -> bytes:
     """A PNG of ours, no larger than the box in pixels."""
     width, height = box.columns * cell_pixels[0], box.rows * cell_pixels[1]
     scale = min(1.0, width / info.width, height / info.height)

@@ -1,7 +1,7 @@
 """A block: one output as finished lines for one width.
 
-It knows nothing of where it is shown. Invariant: no line is wider than the width it was made for, and every text in it has been made safe to
-show (`runt.terminal.sanitise`).
+It knows nothing of where it is shown. Invariant: no line is wider than the width it was made for, and every
+text in it has been made safe to show (`runt.terminal.sanitise`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def text_line(text: str, style: Style) -> Line:
 
 def fold(line: Sequence[Segment], width: int) -> list[Line]:
     """Cut a line at ``width`` cells, as a terminal does: no word wrap, a wide character is never split."""
-    if sum(len(segment.text) for segment in line) <= width and all(segment.text.isascii() for segment in line):
+    if sum(len(segment.text) for segment in line) <= width and all(
+        segment.text.isascii() for segment in line
+    ):
         return [tuple(line)]
     text = "".join(segment.text for segment in line)
     if cell_len(text) <= width:

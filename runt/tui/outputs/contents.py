@@ -1,7 +1,7 @@
 """The content of an output: inline, or in a blob that may be lost.
 
-It decodes nothing but UTF-8 and base64. Invariant: what cannot be read raises `LostContent`, never anything else, and nothing larger than the
-given limit is turned into text.
+It decodes nothing but UTF-8 and base64. Invariant: what cannot be read raises `LostContent`, never anything
+else, and nothing larger than the given limit is turned into text.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def read_text(ref: ContentRef, blobs: BlobSource) -> str:
 
 
 def read_ends(hash_: str, size: int, blobs: BlobSource) -> tuple[str, str, int]:
-    """Beginning and end of a large text blob, and the bytes between them; an empty end when all is in the beginning."""
+    """Beginning and end of a large text blob, and the bytes between them; an empty end when all is in the
+    beginning.
+    """
     ranged: Any = getattr(blobs, "read_range", None)
     try:
         if size <= MAX_TEXT_BYTES or ranged is None:

@@ -1,7 +1,8 @@
 """An exception: the message first, then one row per frame, the full traceback folded away.
 
-Reads IPython's and Python's own traceback texts; of other kernels it shows the message and keeps the traceback behind the fold. It runs nothing
-and opens no file. Invariant: the first row is the message, whatever the traceback looks like.
+Reads IPython's and Python's own traceback texts; of other kernels it shows the message and keeps the
+traceback behind the fold. It runs nothing and opens no file. Invariant: the first row is the message,
+whatever the traceback looks like.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class Frame:
     @property
     def ours(self) -> bool:
         """In the notebook or in a file that is not an installed package."""
-        return self.cell is not None or not re.search(r"site-packages|dist-packages|/lib/python\d|<frozen ", self.path)
+        return self.cell is not None or not re.search(
+            r"site-packages|dist-packages|/lib/python\d|<frozen ", self.path
+        )
 
 
 def frames(lines: list[str]) -> list[Frame]:
@@ -126,7 +129,10 @@ def error_block(manifest: ErrorManifest, context: OutputContext) -> Block:
             code = crop(display_text(frame.code), max(0, width - 2 - column))
             lines.append(
                 (
-                    Segment("  " + place + " " * (column - cell_len(place)), looks.accent if frame.cell is not None else looks.dim),
+                    Segment(
+                        "  " + place + " " * (column - cell_len(place)),
+                        looks.accent if frame.cell is not None else looks.dim,
+                    ),
                     Segment(code, style),
                 )
             )

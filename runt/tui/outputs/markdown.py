@@ -1,7 +1,8 @@
 """Markdown as lines, by rich's parser with our own calmer elements.
 
-No images are fetched, no link is active, HTML inside is shown as text by the parser's rules. Imported on first use: rich.markdown takes tens of
-milliseconds. Invariant: the text is made safe before it is parsed, so nothing that acts can come out.
+No images are fetched, no link is active, HTML inside is shown as text by the parser's rules. Imported on
+first use: rich.markdown takes tens of milliseconds. Invariant: the text is made safe before it is parsed, so
+nothing that acts can come out.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rich.theme import Theme
 from runt.terminal.sanitise import display_text
 from runt.tui import highlighting
 from runt.tui.outputs.block import Line, fold, text_line
-from runt.tui.outputs.looks import Looks
+from runt.tui.outputs.looks import PLAIN_LOOKS, Looks
 from runt.tui.outputs.tables import Table, table_lines
 from runt.tui.outputs.text_lines import grouped
 
@@ -38,7 +39,7 @@ MAX_MARKDOWN_CHARS = 200_000
 MAX_WIDTH = 100
 """Prose wider than this is hard to read."""
 
-_looks = Looks()  # set for the duration of one call: rich's elements have no place to carry it
+_looks = PLAIN_LOOKS  # set for the duration of one call: rich's elements have no place to carry it
 
 
 class _Heading(Heading):

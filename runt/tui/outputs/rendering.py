@@ -1,7 +1,7 @@
 """From an output entry to its block: chooses the representation, and what to say when there is none.
 
-It decides the order of MIME types and nothing else; each kind has its own module. Invariant: never raises for what an output holds; what cannot
-be drawn says what it is, what is missing says ``lost output``.
+It decides the order of MIME types and nothing else; each kind has its own module. Invariant: never raises for
+what an output holds; what cannot be drawn says what it is, what is missing says ``lost output``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from runt.tui.images.modes import ImageMode
 from runt.tui.outputs.block import Block, crop, text_line
 from runt.tui.outputs.contents import LostContent, read_text, size_of
 from runt.tui.outputs.errors import error_block
-from runt.tui.outputs.looks import Looks
+from runt.tui.outputs.looks import PLAIN_LOOKS, Looks
 from runt.tui.outputs.streams import Pieces, live_block, stream_block
 from runt.tui.outputs.text_lines import size_words
 from runt.tui.outputs.values import json_block, latex_block, plain_block
@@ -40,7 +40,7 @@ class OutputContext:
     width: int
     """Cells."""
     blobs: BlobSource
-    looks: Looks = field(default_factory=Looks)
+    looks: Looks = PLAIN_LOOKS
     pictures: PictureStore | None = None
     expanded: bool = False
     """What can be folded is unfolded."""
@@ -80,7 +80,9 @@ def _stored(hash_: str, context: OutputContext) -> object:
         raise LostContent from error
 
 
-def _bundle_block(data: Mapping[str, ContentRef], metadata: Mapping[str, object], context: OutputContext) -> Block:
+def _bundle_block(
+    data: Mapping[str, ContentRef], metadata: Mapping[str, object], context: OutputContext
+) -> Block:
     """The best representation that a terminal can show; tables before pictures, pictures before text."""
     html = data.get("text/html")
     if html is not None and size_of(html) <= MAX_TEXT_REPR_BYTES:

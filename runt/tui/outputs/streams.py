@@ -1,7 +1,7 @@
 """What a program printed: finished streams and live ones.
 
-The stream was folded before (`runt.terminal.stream_reducer`); here it only gets its colours. Invariant: a growing live stream costs what its
-end costs: sealed pieces are read once, for their number of lines.
+The stream was folded before (`runt.terminal.stream_reducer`); here it only gets its colours. Invariant: a
+growing live stream costs what its end costs: sealed pieces are read once, for their number of lines.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ COUNTED_BYTES = 16 * 1024 * 1024
 
 
 END_CHARS = 32 * 1024
-"""Of the first and the last sealed piece, this much is kept: more than the rows shown can hold at sane line lengths."""
+"""Of the first and the last sealed piece, this much is kept: more than the rows shown can hold at sane line
+lengths.
+"""
 
 WHOLE_BYTES = 256 * 1024
 """Sealed pieces that are smaller together are shown like any text."""

@@ -1,7 +1,8 @@
 """HTML tables as aligned columns.
 
-Reads ``<table>`` (with row and column spans, as data frames with several index levels need) and the words around it; no CSS, no script, no other
-markup. Invariant: every row it makes is as wide as the header, and none is wider than asked.
+Reads ``<table>`` (with row and column spans, as data frames with several index levels need) and the words
+around it; no CSS, no script, no other markup. Invariant: every row it makes is as wide as the header, and
+none is wider than asked.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ MAX_COLUMNS = 200
 MAX_CELL_CELLS = 40
 """A column is at most this wide; longer values end in ``…``."""
 
-_NUMBER = re.compile(r"^[-+−]?(?:[$€£]\s?)?(?:\d[\d,  _]*)?(?:\.\d*)?(?:[eE][-+]?\d+)?\s?[%j]?$|^[-+]?(?:nan|inf|NaN|NaT|None|null|<NA>|∞)$")
+_NUMBER = re.compile(
+    r"^[-+−]?(?:[$€£]\s?)?(?:\d[\d,\u2009\u202f _]*)?(?:\.\d*)?(?:[eE][-+]?\d+)?\s?[%j]?$"
+    r"|^[-+]?(?:nan|inf|NaN|NaT|None|null|<NA>|∞)$"
+)
 _SPACES = re.compile(r"\s+")
 
 
@@ -71,7 +75,11 @@ def parse_tables(html: str) -> list[Table]:
         if table is not None:
             tables.append(table)
     if len(tables) == 1:
-        words = [_text(node) for node in tree.css("p, small, caption, div > span") if not _inside_table(node) or node.tag == "caption"]
+        words = [
+            _text(node)
+            for node in tree.css("p, small, caption, div > span")
+            if not _inside_table(node) or node.tag == "caption"
+        ]
         tables[0].caption = [word for word in words if word][:3]
     return tables
 
@@ -121,7 +129,13 @@ def _parse_table(node: Any) -> Table | None:
                 heads += leading
                 at += 1
         if cells:
-            rows.append((cells, heads, in_head or (heads == len(cells) and not table.body and not any(not r[2] for r in rows))))
+            rows.append(
+                (
+                    cells,
+                    heads,
+                    in_head or (heads == len(cells) and not table.body and not any(not r[2] for r in rows)),
+                )
+            )
     if not rows:
         return None
     width = max(len(cells) for cells, _, _ in rows)
@@ -196,10 +210,14 @@ def table_lines(table: Table, width: int, looks: Looks) -> list[Line]:
     if chosen and sum(widths[c] for c in chosen) + 2 * len(chosen) > width:
         for column in chosen:
             widths[column] = min(widths[column], max(1, (width - 8) // max(1, len(chosen)) - 2))
-    gap_at = next((i for i, c in enumerate(chosen) if i and c != chosen[i - 1] + 1), len(chosen)) if elided else -1
+    gap_at = (
+        next((i for i, c in enumerate(chosen) if i and c != chosen[i - 1] + 1), len(chosen)) if elided else -1
+    )
     lines: list[Line] = []
 
-    def put(cells: Sequence[str], styles: Sequence[Any], *, fill: str = " ", elision: str = "…", cross: str = "│") -> None:
+    def put(
+        cells: Sequence[str], styles: Sequence[Any], *, fill: str = " ", elision: str = "…", cross: str = "│"
+    ) -> None:
         segments: list[Segment] = []
         for place, column in enumerate(chosen):
             if place == gap_at:

@@ -1,7 +1,8 @@
 """Long text as its first and last rows, at a cost that does not grow with the text.
 
-Used for streams, plain text and tracebacks. It knows no blobs and no documents. Invariant: at most ``HEAD_ROWS + TAIL_ROWS + 1`` rows come out,
-and at most that many lines (and that many rows of characters of any one line) are parsed.
+Used for streams, plain text and tracebacks. It knows no blobs and no documents. Invariant: at most
+``HEAD_ROWS + TAIL_ROWS + 1`` rows come out, and at most that many lines (and that many rows of characters of
+any one line) are parsed.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ def last_lines(text: str, count: int, start: int) -> list[str]:
     return lines[::-1]
 
 
-def _fold_all(lines: list[str], width: int, base: Style, *, keep_end: bool, rows: int) -> list[tuple[Line, int]]:
+def _fold_all(
+    lines: list[str], width: int, base: Style, *, keep_end: bool, rows: int
+) -> list[tuple[Line, int]]:
     """Rows with the index of their line; only as many characters of a line as ``rows`` rows can show."""
     limit = rows * width * 4 + 256
     folded: list[tuple[Line, int]] = []

@@ -1,7 +1,7 @@
 """JSON, LaTeX and plain values.
 
-JSON is laid out again and folded when it is long; LaTeX is shown as the kernel drew it, else as its source. Invariant: what is folded away says
-how much it is.
+JSON is laid out again and folded when it is long; LaTeX is shown as the kernel drew it, else as its source.
+Invariant: what is folded away says how much it is.
 """
 
 from __future__ import annotations
@@ -47,12 +47,16 @@ def json_block(text: str, context: OutputContext) -> Block:
     toggle = None
     if len(full) > MAX_JSON_LINES:
         toggle = 0
-        lines = full[:MAX_UNFOLDED_LINES] if context.expanded else _laid_out(value, FOLD_DEPTH)[:MAX_JSON_LINES]
+        lines = (
+            full[:MAX_UNFOLDED_LINES] if context.expanded else _laid_out(value, FOLD_DEPTH)[:MAX_JSON_LINES]
+        )
     names = highlighting.highlight(lines, "json")
     looks = context.looks
     rows: list[Line] = []
     if toggle is not None:
-        rows.append(text_line(f"{'▾' if context.expanded else '▸'} {_summary(value)} ({len(full)} lines)", looks.dim))
+        rows.append(
+            text_line(f"{'▾' if context.expanded else '▸'} {_summary(value)} ({len(full)} lines)", looks.dim)
+        )
     for line, painted in zip(lines, names, strict=True):
         segments: list[Segment] = []
         for at, char in enumerate(line):
@@ -94,7 +98,9 @@ def _summary(value: object) -> str:
 
 
 def latex_block(source: str, drawn: str | None, context: OutputContext) -> Block:
-    """A formula: ``drawn`` (the kernel's own text) when it has several lines, else its source without the dollars."""
+    """A formula: ``drawn`` (the kernel's own text) when it has several lines, else its source without the
+    dollars.
+    """
     if drawn is not None and "\n" in drawn.strip("\n"):
         block = plain_block(drawn, context)
         return Block(block.lines, gap=True, hidden=block.hidden)

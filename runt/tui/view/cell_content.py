@@ -1,7 +1,8 @@
 """One cell as rows of styled text: source or rendered Markdown, then its outputs.
 
-It knows nothing of the gutter, of focus or of where the cell is. Parts are made when asked for: measuring needs the wrap, painting needs the
-colours. Invariant: ``shape`` always agrees with ``line``: row ``r`` exists for every ``r < shape.height - 1``.
+It knows nothing of the gutter, of focus or of where the cell is. Parts are made when asked for: measuring
+needs the wrap, painting needs the colours. Invariant: ``shape`` always agrees with ``line``: row ``r`` exists
+for every ``r < shape.height - 1``.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class CellContent:
         self.editor_rows: int | None = None
         """Rows of the live editor that covers the source, or None."""
 
-    # Source ------------------------------------------------------------------------------------------------------
+    # Source
 
     @property
     def rendered(self) -> bool:
@@ -80,7 +81,9 @@ class CellContent:
             return [text_line(EMPTY_MARKDOWN, self._looks.dim)]
         from runt.tui.outputs.markdown import markdown_lines
 
-        return markdown_lines(self.source, self.width, self._looks) or [text_line(EMPTY_MARKDOWN, self._looks.dim)]
+        return markdown_lines(self.source, self.width, self._looks) or [
+            text_line(EMPTY_MARKDOWN, self._looks.dim)
+        ]
 
     def _paint_source(self) -> list[Line]:
         names: Sequence[Sequence[str]] = ()
@@ -105,13 +108,17 @@ class CellContent:
                 end += 1
             text = line[at:end]
             if tabs is not None and "\t" in text:
-                text = "".join(" " * tabs[at + index] if char == "\t" else char for index, char in enumerate(text))
+                text = "".join(
+                    " " * tabs[at + index] if char == "\t" else char for index, char in enumerate(text)
+                )
             segments.append(Segment(display_text(text), looks.code.get(name, looks.text)))
             at = end
         return tuple(segments)
 
     def location(self, row: int, cell: int) -> tuple[int, int] | None:
-        """Line and column (code points) of the source at a row and a cell of the body; None when it is not source."""
+        """Line and column (code points) of the source at a row and a cell of the body; None when it is not
+        source.
+        """
         if self.rendered or not 0 <= row < len(self.source_rows):
             return None
         from rich.cells import cell_len
@@ -126,7 +133,7 @@ class CellContent:
             column += 1
         return place.line, place.start + column
 
-    # The whole cell ------------------------------------------------------------------------------------------------
+    # The whole cell
 
     def set_outputs(self, entries: list[object], blocks: list[Block]) -> None:
         """Replace the outputs."""

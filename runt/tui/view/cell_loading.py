@@ -1,7 +1,7 @@
 """From the documents to `CellContent`: reads one cell when it is looked at, and again when it has changed.
 
-It paints nothing and knows no rows of the screen. Invariant: it touches only cells it is asked for (``touched`` counts them), so that opening a
-notebook costs what is visible.
+It paints nothing and knows no rows of the screen. Invariant: it touches only cells it is asked for
+(``touched`` counts them), so that opening a notebook costs what is visible.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from runt.tui.view.cell_content import CellContent
 from runt.tui.view.gutter import CellState, Run, cell_state
 
 if TYPE_CHECKING:
-    from runt.tui.outputs.looks import Looks
     from runt.tui.view.source import NotebookSource
 
 CONTENTS_KEPT = 256
@@ -88,7 +87,9 @@ class CellLoader:
 
     @property
     def language(self) -> str:
-        """Language of the code cells: the running kernel's, else what the notebook's metadata says, else Python."""
+        """Language of the code cells: the running kernel's, else what the notebook's metadata says, else
+        Python.
+        """
         kernel = self._source.runtime.kernel
         if kernel.language:
             return str(kernel.language)
@@ -120,7 +121,9 @@ class CellLoader:
                 entries.extend(runtime.outputs(key))  # type: ignore[arg-type]
             else:
                 entries.append(LeftOut(count - MAX_OUTPUTS_SHOWN))
-                entries.extend(runtime.output(key, index) for index in range(count - MAX_OUTPUTS_SHOWN, count))  # type: ignore[arg-type]
+                entries.extend(
+                    runtime.output(key, index) for index in range(count - MAX_OUTPUTS_SHOWN, count)
+                )  # type: ignore[arg-type]
         blocks: list[Block] = []
         known = dict(enumerate(zip(content.entries, content.blocks, strict=True)))
         for index, entry in enumerate(entries):
@@ -133,7 +136,10 @@ class CellLoader:
 
     def _block(self, key: str, index: int, entry: object) -> Block:
         if isinstance(entry, LeftOut):
-            return Block((text_line(f"⋯ {entry.count} earlier outputs — Enter to view", self.context.looks.dim),), hidden=entry.count)
+            return Block(
+                (text_line(f"⋯ {entry.count} earlier outputs — Enter to view", self.context.looks.dim),),
+                hidden=entry.count,
+            )
         return render_output(entry, replace(self.context, expanded=(key, index) in self._expanded))
 
     def read_state(self, key: str) -> bool:
@@ -168,7 +174,9 @@ class CellLoader:
         if not 0 <= index < len(content.blocks) or content.blocks[index].toggle is None:
             return False
         self._expanded ^= {(key, index)}
-        content.set_outputs([object() if i == index else e for i, e in enumerate(content.entries)], content.blocks)
+        content.set_outputs(
+            [object() if i == index else e for i, e in enumerate(content.entries)], content.blocks
+        )
         self.read_runs(key, content)
         return True
 
@@ -178,7 +186,11 @@ class CellLoader:
             self._places = {}
             for entry in self._source.runtime.queue:
                 execution = self._source.runtime.execution(entry.cell) if not self._places else None
-                if execution is not None and execution.id == entry.execution and execution.status == "running":
+                if (
+                    execution is not None
+                    and execution.id == entry.execution
+                    and execution.status == "running"
+                ):
                     continue
                 self._places.setdefault(entry.cell, len(self._places) + 1)
         return self._places
@@ -193,5 +205,12 @@ class CellLoader:
                     if content.source_hash is None:
                         content.source_hash = source_hash(content.source)
                     stale = execution.source_hash != content.source_hash
-                run = Run(execution.status, execution.count, execution.by or "", execution.started, execution.ended, stale)
+                run = Run(
+                    execution.status,
+                    execution.count,
+                    execution.by or "",
+                    execution.started,
+                    execution.ended,
+                    stale,
+                )
         return cell_state(content.type, run, self._queue_places.get(key), time.time(), self.own_name)

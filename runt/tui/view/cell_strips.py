@@ -1,7 +1,7 @@
 """One row of a cell as a strip: focus bar, label, body, note.
 
-It decides where things stand in a row, not what they say. Invariant: every strip is exactly ``width`` cells, so that Textual never has to
-measure or pad.
+It decides where things stand in a row, not what they say. Invariant: every strip is exactly ``width`` cells,
+so that Textual never has to measure or pad.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def cell_strip(
         return Strip([Segment(" " * width, looks.base)], width)
     label = state.label[:MAX_LABEL_CELLS] if row == 0 else ""
     label_at = _LABEL_AT if len(label) < GUTTER_CELLS - _LABEL_AT else 1
-    # Initials of the others stand where the bar would; in the focused cell beside it, below the label if there is room.
+    # Initials of the others stand where the bar would; in the focused cell beside it, below the label if
+    # there is room.
     mark = marks[row] if row < len(marks) and not focused else None
     segments.append(
         Segment(mark.initial, mark.style) if mark else Segment("▌" if focused else " ", looks.bar)

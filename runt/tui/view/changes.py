@@ -1,7 +1,7 @@
 """What changed in the documents since the view last looked, collected until it looks again.
 
-It does not touch documents or screen. Observers call `note_notebook` and `note_runtime` inside transactions, so these only add to sets.
-Invariant: nothing is lost between two calls of `take`.
+It does not touch documents or screen. Observers call `note_notebook` and `note_runtime` inside transactions,
+so these only add to sets. Invariant: nothing is lost between two calls of `take`.
 """
 
 from __future__ import annotations

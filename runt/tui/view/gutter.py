@@ -1,6 +1,7 @@
 """What is told about a cell beside its text: the label in the gutter and the note at the right edge.
 
-Pure words and numbers, no styles and no documents. Invariant: colour is never the only carrier; every state has its own glyph.
+Pure words and numbers, no styles and no documents. Invariant: colour is never the only carrier; every state
+has its own glyph.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Run:
 
 
 def duration(seconds: float) -> str:
-    """A length of time in the two largest units that matter: ``38 ms``, ``1.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    """A length of time in the two largest units that matter: ``38 ms``, ``1.4 s``, ``12 s``, ``3 min 5 s``,
+    ``2 h 10 min``.
+    """
     if seconds < 0:
         seconds = 0
     if seconds < 0.9995:
@@ -78,7 +81,9 @@ def _joined(*parts: str) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def cell_state(cell_type: str, run: Run | None, place: int | None, now: float, own_name: str = "") -> CellState:
+def cell_state(
+    cell_type: str, run: Run | None, place: int | None, now: float, own_name: str = ""
+) -> CellState:
     """State of a cell.
 
     Args:

@@ -1,11 +1,13 @@
-"""The notebook on the screen: one container that paints every cell itself and holds one real child, the editor.
+"""The notebook on the screen: one container that paints every cell itself and holds one real child, the
+editor.
 
-It is not the editor, decides no command and changes no document. Cells are rows of the row model; `render_line` answers from cached strips;
-changes of the documents are collected and shown at most thirty times a second. Longer than other files because everything that may move a row
-on the screen is here, in one place.
+It is not the editor, decides no command and changes no document. Cells are rows of the row model;
+`render_line` answers from cached strips; changes of the documents are collected and shown at most thirty
+times a second. Longer than other files because everything that may move a row on the screen is here, in one
+place.
 
-Invariant: what a person looks at does not move unless they move it: heights that change above the first visible row are taken up by the scroll
-offset in the same layout.
+Invariant: what a person looks at does not move unless they move it: heights that change above the first
+visible row are taken up by the scroll offset in the same layout.
 """
 
 from __future__ import annotations
@@ -114,7 +116,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
         self.lines_painted = 0
         """Strips made since the start: tests count them."""
 
-    # What the app uses --------------------------------------------------------------------------------------------
+    # What the app uses
 
     @property
     def focused(self) -> str | None:
@@ -135,8 +137,16 @@ class NotebookView(ScrollableContainer, can_focus=True):
 
     @property
     def quiet(self) -> bool:
-        """Every change is shown, every cell measured, no picture is being decoded: nothing will move by itself but the clock."""
-        return not (self._flush_pending or self._model.pending or self._measured or self._pictures.busy or not self._themed)
+        """Every change is shown, every cell measured, no picture is being decoded: nothing will move by
+        itself but the clock.
+        """
+        return not (
+            self._flush_pending
+            or self._model.pending
+            or self._measured
+            or self._pictures.busy
+            or not self._themed
+        )
 
     @property
     def own_name(self) -> str:
@@ -149,7 +159,9 @@ class NotebookView(ScrollableContainer, can_focus=True):
         self._show_states(self._visible_keys())
 
     def focus_cell(self, key: str | None, *, visible: bool = True) -> None:
-        """Move the focus bar to ``key`` and, unless told otherwise, make the cell visible. Unknown keys are ignored."""
+        """Move the focus bar to ``key`` and, unless told otherwise, make the cell visible. Unknown keys are
+        ignored.
+        """
         if key is not None and key not in self._model:
             anchor = self._anchor()
             if self._follow_structure():
@@ -179,7 +191,9 @@ class NotebookView(ScrollableContainer, can_focus=True):
             self._jump(top + height - rows)
 
     def reveal_row(self, key: str, row: int) -> None:
-        """Scroll as little as possible so that ``row`` of the cell (rows from 0) is visible: the caret's row while editing."""
+        """Scroll as little as possible so that ``row`` of the cell (rows from 0) is visible: the caret's row
+        while editing.
+        """
         if key not in self._model:
             return
         self._measure(key)
@@ -274,7 +288,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
         """The visible rows as text, painted by the view (the editor's rows are empty)."""
         return [self._paint_row(self._first_row + y).text.rstrip() for y in range(self._viewport_height)]
 
-    # Life ------------------------------------------------------------------------------------------------------------
+    # Life
 
     @property
     def layout(self) -> Layout:
@@ -319,7 +333,10 @@ class NotebookView(ScrollableContainer, can_focus=True):
 
     def _make_context(self) -> OutputContext:
         return OutputContext(
-            width=body_width(self._width), blobs=self._source.blobs, pictures=self._pictures, looks=self._looks
+            width=body_width(self._width),
+            blobs=self._source.blobs,
+            pictures=self._pictures,
+            looks=self._looks,
         )
 
     def _adapt(self) -> None:
@@ -343,7 +360,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
             self._editor.styles.width = self._editor_width
         self._relayout(anchor)
 
-    # Geometry --------------------------------------------------------------------------------------------------------
+    # Geometry
 
     @property
     def _looks(self) -> Looks:
@@ -401,7 +418,9 @@ class NotebookView(ScrollableContainer, can_focus=True):
         return [key for key, _, _ in self._model.span(self._first_row, self._viewport_height)]
 
     def _anchor(self) -> tuple[Anchor | None, int]:
-        """What must not move: the edited cell if its top is visible, else the first row whose cell is measured; and its screen row."""
+        """What must not move: the edited cell if its top is visible, else the first row whose cell is
+        measured; and its screen row.
+        """
         first, rows = self._first_row, self._viewport_height
         if first == 0 and self._loader.editing is None:
             return None, 0
@@ -483,7 +502,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
         else:
             self.refresh()
 
-    # Changes of the documents ------------------------------------------------------------------------------------
+    # Changes of the documents
 
     def _wake(self) -> None:
         if self._flush_pending or not self.is_attached:
@@ -590,7 +609,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
             if self._loader.pictures_ready(key, digest):
                 self._repaint_cell(key)
 
-    # Time ---------------------------------------------------------------------------------------------------------
+    # Time
 
     def _keep_clock(self) -> None:
         """Run the clock only while a visible cell runs."""
@@ -645,7 +664,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
                 self._lay_out(repaint=False)
         self._keep_measuring()
 
-    # Painting -------------------------------------------------------------------------------------------------------
+    # Painting
 
     def _forget_strips(self, key: str) -> None:
         content = self._loader.get(key)
@@ -653,7 +672,9 @@ class NotebookView(ScrollableContainer, can_focus=True):
             content.strips.clear()
 
     def _repaint_cell(self, key: str, *, width: int | None = None) -> bool:
-        """Paint all rows of a cell again (or their first ``width`` cells). False, for `_show_change`: nothing moved."""
+        """Paint all rows of a cell again (or their first ``width`` cells). False, for `_show_change`: nothing
+        moved.
+        """
         self._forget_strips(key)
         if self.is_mounted:
             rows = self._rows_on_screen(key)
@@ -706,7 +727,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
         content.strips[place.row] = strip
         return strip
 
-    # Mouse ----------------------------------------------------------------------------------------------------------
+    # Mouse
 
     def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()

@@ -1,6 +1,7 @@
 """A layout that puts each child where its parent says: the seam between painted rows and real widgets.
 
-It measures nothing and walks nothing but the children that are mounted: its cost does not grow with the notebook.
+It measures nothing and walks nothing but the children that are mounted: its cost does not grow with the
+notebook.
 """
 
 from __future__ import annotations

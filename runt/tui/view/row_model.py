@@ -1,9 +1,10 @@
 """Which cell is at which row: heights, prefix sums, anchors.
 
-Pure: no Textual, no rich, no document. It knows keys and numbers only. Heights start as an estimate and are replaced one by one by
-`measure`, so that opening 5000 cells touches none of them.
+Pure: no Textual, no rich, no document. It knows keys and numbers only. Heights start as an estimate and are
+replaced one by one by `measure`, so that opening 5000 cells touches none of them.
 
-Invariant: ``top(key)`` is the sum of the heights of the cells before it; every row below ``total`` belongs to exactly one cell.
+Invariant: ``top(key)`` is the sum of the heights of the cells before it; every row below ``total`` belongs to
+exactly one cell.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 ESTIMATED_ROWS = 6
-"""Height of a cell nobody has looked at yet, in rows: about the median of real notebooks, with its separator."""
+"""Height of a cell nobody has looked at yet, in rows: about the median of real notebooks, with its separator.
+"""
 
 SEPARATOR_ROWS = 1
 """Blank rows below each cell."""
@@ -31,7 +33,9 @@ class Part(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Rows of a cell: its source, then each output block (a leading blank row counts as the block's), then the separator."""
+    """Rows of a cell: its source, then each output block (a leading blank row counts as the block's), then
+    the separator.
+    """
 
     source: int
     outputs: tuple[int, ...] = ()
@@ -42,7 +46,9 @@ class Shape:
         return self.source + sum(self.outputs) + SEPARATOR_ROWS
 
     def part(self, row: int) -> tuple[Part, int, int]:
-        """What is at ``row`` of the cell: the part, the index of the output block (else 0), the row within it."""
+        """What is at ``row`` of the cell: the part, the index of the output block (else 0), the row within
+        it.
+        """
         if row < self.source:
             return Part.SOURCE, 0, row
         row -= self.source

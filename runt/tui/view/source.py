@@ -1,6 +1,7 @@
 """What the view needs from a peer: two documents and a place to read blobs from.
 
-It is not a connection: the view only reads. `runt.peer` notebooks satisfy it, and so do two in-memory documents and a dict in a test.
+It is not a connection: the view only reads. `runt.peer` notebooks satisfy it, and so do two in-memory
+documents and a dict in a test.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Component classes of the view, and how they become `Looks`.
 
-All colours are variables of the theme, so that any theme works; with the terminal's own sixteen colours (``:ansi``) what cannot be mixed is
-dimmed instead. Resolved once per theme change.
+All colours are variables of the theme, so that any theme works; with the terminal's own sixteen colours
+(``:ansi``) what cannot be mixed is dimmed instead. Resolved once per theme change.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Soft wrap of source, with the same breaks as the editor makes.
 
-Not for outputs (those are cut at the cell, as a terminal does). Invariant: for the same text and width the rows are those of Textual's
-`WrappedDocument`, so that a cell does not jump when its editor opens.
+Not for outputs (those are cut at the cell, as a terminal does). Invariant: for the same text and width the
+rows are those of Textual's `WrappedDocument`, so that a cell does not jump when its editor opens.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def wrap_line(text: str, width: int) -> list[int]:
     """Code point offsets at which a line breaks. ``width`` in cells, without the caret's; 0 or less: no wrap."""
     if width <= 0 or (len(text) <= width and text.isascii() and "\t" not in text):
         return []
-    return compute_wrap_offsets(text, width, TAB_CELLS, precomputed_tab_sections=get_tab_widths(text, TAB_CELLS))
+    return compute_wrap_offsets(
+        text, width, TAB_CELLS, precomputed_tab_sections=get_tab_widths(text, TAB_CELLS)
+    )
 
 
 def wrap_source(lines: list[str], width: int) -> list[SourceRow]:
