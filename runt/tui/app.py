@@ -29,7 +29,7 @@ from runt.tui.errands import Errands
 from runt.tui.guard import Guard
 from runt.tui.help_panel import HelpPanel
 from runt.tui.images.modes import ImageMode
-from runt.tui.keymap import Keymap, Pending, token
+from runt.tui.keymap import Keymap, Pending, token, types_text
 from runt.tui.leaving import Farewell, cannot_keep, keep_edits
 from runt.tui.palette import Palette
 from runt.tui.presence_reporter import PresenceReporter
@@ -288,6 +288,8 @@ class NotebookApp(TerminalApp[Farewell]):
             column = desk.editor.cursor_location[1]
             row = len(rows) - 1 if step < 0 else 0
             await desk.edit(key, (row, min(column, len(rows[row]))))
+        elif event.is_printable and not types_text(event.key, event.character):
+            return
         elif not await desk.editor.press(event):
             await self.run_binding_of(desk.editor, event.key)
 

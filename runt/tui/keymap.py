@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from runt.tui.commands import COMMANDS, Command
 from runt.tui.situation import Mode
+from runt.tui.textual_compat import ESCAPE_BEFORE_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,15 @@ def token(key: str, character: str | None) -> str:
     Terminals with the kitty protocol and those without name shifted letters differently; the character is the
     same.
     """
-    if character is not None and len(character) == 1 and character.isprintable() and not character.isspace():
-        return character
+    if key == ESCAPE_BEFORE_KEY:
+        return "escape"
+    if types_text(key, character) and not (character or "").isspace():
+        return character or key
     return key
+
+
+def types_text(key: str, character: str | None) -> bool:
+    """Whether a key types its character: with Alt, Ctrl or Super held it does not, whatever the terminal
+    reports."""
+    modifiers = key.split("+")[:-1] if len(key) > 1 else []
+    return character is not None and character.isprintable() and set(modifiers) <= {"shift"}

@@ -7,25 +7,29 @@ pinned in pyproject.toml, ``tests/tui/test_frame_diff.py`` and ``tests/tui/test_
 Textual starts by running those two.
 
 Hooks used: ``App._display``, ``App._batch_count``, ``Widget._bindings``, ``App._driver``,
-``WriterThread._queue``, ``Screen._compositor`` and its updates, ``TextArea._set_document``,
-``._build_highlight_map``, ``._highlights``, ``._line_cache``, ``._cursor_offset``,
-``._recompute_cursor_offset``, ``._refresh_size``, ``._on_key``, ``._on_paste``, ``._theme``.
+``WriterThread._queue``, ``XTermParser._sequence_to_key_events``, ``Screen._compositor`` and its updates,
+``TextArea._set_document``, ``._build_highlight_map``, ``._highlights``, ``._line_cache``,
+``._cursor_offset``, ``._recompute_cursor_offset``, ``._refresh_size``, ``._on_key``, ``._on_paste``,
+``._theme``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, TypeVar
 
 from rich.console import Console
 from textual import events
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.document._document import Document, EditResult, Location, Selection
 from textual.document._document_navigator import DocumentNavigator
 from textual.document._edit import Edit
 from textual.document._syntax_aware_document import SyntaxAwareDocument
 from textual.document._wrapped_document import WrappedDocument
+from textual.driver import Driver
 from textual.geometry import Offset
 from textual.screen import Screen
 from textual.widget import Widget
@@ -65,6 +69,28 @@ class _Encoded(CompositorUpdate):
 
     def render_segments(self, console: Console) -> str:
         return self._text
+
+
+# What an Escape is called that arrived in one piece with the next key (^[, which is what it is).
+ESCAPE_BEFORE_KEY = "ctrl+left_square_bracket"
+
+
+class _Parser(XTermParser):
+    """Reads ``ESC k`` as Escape and k, as vim does, when both arrive together: over a slow line they often
+    do.
+
+    Textual makes it ``alt+k``, or ``^`` and k, and both would become text in the cell that Escape should have
+    left.
+    """
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
+        if sequence == "\x1b":
+            yield events.Key(ESCAPE_BEFORE_KEY, None)
+            return
+        if alt and len(sequence) == 1 and sequence.isprintable():
+            yield events.Key(ESCAPE_BEFORE_KEY, None)
+            alt = False
+        yield from super()._sequence_to_key_events(sequence, alt)
 
 
 class _NullWriter:
@@ -156,6 +182,14 @@ class TerminalApp(App[Result]):
             driver._writer_thread = _NullWriter()  # type: ignore[attr-defined]
 
     # -- keys --------------------------------------------------------------
+
+    def get_driver_class(self) -> type[Driver]:
+        """Return the driver, reading keys with our parser."""
+        driver_class = super().get_driver_class()
+        module = import_module(driver_class.__module__)
+        if getattr(module, "XTermParser", None) is XTermParser:
+            module.XTermParser = _Parser  # type: ignore[attr-defined]
+        return driver_class
 
     async def on_event(self, event: events.Event) -> None:
         """Give keys and pastes to ``route_key`` and ``route_paste`` before any widget sees them, in the order
