@@ -224,9 +224,7 @@ class KernelRoom:
 
     def _begin_start(self) -> asyncio.Task[None]:
         if self._starting is None or self._starting.done():
-            self._starting = self._room.tasks.start(self._start_default(), "start kernel")
-            # Whoever waits is told; a start that nobody waits for is in R.
-            self._starting.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._starting = self._room.tasks.start(self._start_default(), "start kernel", awaited=True)
         return self._starting
 
     async def _start_default(self) -> None:

@@ -28,14 +28,19 @@ class OwnedTasks:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Run ``work`` until it ends or the owner closes. After ``close()`` it is not started."""
+    def start(
+        self, work: Coroutine[Any, Any, Any], name: str, *, awaited: bool = False
+    ) -> asyncio.Task[Any]:
+        """Run ``work`` until it ends or the owner closes. After ``close()`` it is not started.
+
+        ``awaited``: somebody waits for the task and is given its error, so it is not logged here.
+        """
         if self._closed:
             work.close()
             raise RuntimeError(f"{self._owner} is closed")
         task = asyncio.get_running_loop().create_task(work, name=f"{self._owner}: {name}")
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._ended_awaited if awaited else self._ended)
         return task
 
     async def close(self) -> None:
@@ -47,6 +52,11 @@ class OwnedTasks:
             task.cancel()
         if others:
             await asyncio.wait(others)
+
+    def _ended_awaited(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved: whoever waited may have gone
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -95,7 +95,7 @@ class Rooms:
             return room
         task = self._opening.get(id_)
         if task is None:
-            task = self._tasks.start(self._load(id_, path, metadata), f"open {id_[:8]}")
+            task = self._tasks.start(self._load(id_, path, metadata), f"open {id_[:8]}", awaited=True)
             self._opening[id_] = task
         return await asyncio.shield(task)
 
