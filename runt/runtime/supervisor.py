@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import time
-from pathlib import Path
 
 import zmq
 
@@ -57,10 +55,10 @@ class Stopping:
 class Supervisor:
     """The loop and its state. ``run`` returns when the kernel was shut down."""
 
-    def __init__(self, directory: Path, listener: Listener) -> None:
+    def __init__(self, directory: str, listener: Listener) -> None:
         self.directory = directory
         self.listener = listener
-        self.journal = SupervisorJournal(directory / JOURNAL_NAME)
+        self.journal = SupervisorJournal(os.path.join(directory, JOURNAL_NAME))
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.context.io_threads = 1
         self.poller = zmq.Poller()
@@ -140,7 +138,9 @@ class Supervisor:
             self.poller.register(one, zmq.POLLIN)
         description = self.kernel.order.description
         write_private_file(
-            self.directory / KERNEL_JSON_NAME, kernel_json(self.kernel.pid, description), durable=False
+            os.path.join(self.directory, KERNEL_JSON_NAME),
+            kernel_json(self.kernel.pid, description),
+            durable=False,
         )
         self.journal.lifecycle(f"failed {failure}" if failure else f"started {self.kernel.pid}")
 
@@ -320,7 +320,7 @@ def _noticed(number: int, frame: object) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run a supervisor: ``-c <directory> <socket path> <listening descriptor> …``."""
-    directory, path, descriptor = Path(arguments[1]), arguments[2], int(arguments[3])
+    directory, path, descriptor = arguments[1], arguments[2], int(arguments[3])
     os.umask(0o077)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
@@ -328,4 +328,4 @@ def main(arguments: list[str]) -> None:
     try:
         Supervisor(directory, listener).run()
     finally:
-        shutil.rmtree(Path(path).parent, ignore_errors=True)
+        listener.remove()

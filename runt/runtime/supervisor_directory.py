@@ -8,7 +8,6 @@ time and boot, never by pid alone.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 JOURNAL_NAME = "journal"
 LOG_NAME = "supervisor.log"
@@ -21,7 +20,7 @@ _START_TIME_FIELD = 19  # of /proc/<pid>/stat after the command's closing parent
 _STATE_FIELD = 0
 
 
-def create_file(path: Path) -> int:
+def create_file(path: str | os.PathLike[str]) -> int:
     """Open a private file for appending, emptied; never through a symbolic link. Returns the descriptor."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(path, flags, _PRIVATE)
@@ -30,7 +29,8 @@ def create_file(path: Path) -> int:
 def boot_id() -> str:
     """Return an id of this boot of the machine, "" where none is known."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
     except OSError:
         return ""
 
@@ -38,7 +38,8 @@ def boot_id() -> str:
 def start_time(pid: int) -> int:
     """Return when a process started (clock ticks since boot); 0 if it is gone, a zombie, or unknown here."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
     except OSError:
         return 0
     fields = stat[stat.rfind(b")") + 2 :].split()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from runt.errors import StoreError
 from runt.runtime import supervisor_protocol as protocol
@@ -27,7 +26,7 @@ class SupervisorJournal:
     """``put`` collects, ``flush`` writes; ``end`` and ``start`` are offsets in bytes."""
 
     def __init__(
-        self, directory: Path, *, max_bytes: int = MAX_JOURNAL_BYTES, max_held: int = MAX_HELD_BYTES
+        self, directory: str, *, max_bytes: int = MAX_JOURNAL_BYTES, max_held: int = MAX_HELD_BYTES
     ) -> None:
         self._log = RecordLog(directory)
         self._max_bytes = max_bytes

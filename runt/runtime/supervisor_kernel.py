@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import zmq
 
@@ -25,12 +24,11 @@ _RESET_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, 
 class KernelChild:
     """``pid`` is 0 unless the kernel's process runs."""
 
-    def __init__(self, order: StartOrder, directory: Path) -> None:
+    def __init__(self, order: StartOrder, directory: str) -> None:
         self.order = order
         self.pid = 0
         self._group = 0
-        self._directory = directory
-        self._log = create_file(directory / KERNEL_LOG_NAME)
+        self._log = create_file(os.path.join(directory, KERNEL_LOG_NAME))
         write_private_file(order.connection_file, order.connection_text, durable=False)
 
     def spawn(self) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
 
 from runt.errors import RemoteProtocolError, StoreError
 from runt.runtime import supervisor_protocol as protocol
@@ -90,6 +89,17 @@ class Listener:
         os.set_inheritable(inherited, False)
         self._inode = _inode(path)
 
+    def remove(self) -> None:
+        """Close, and remove the socket's directory with all sockets in it."""
+        self.socket.close()
+        directory = os.path.dirname(self.path)
+        try:
+            for name in os.listdir(directory):
+                os.unlink(os.path.join(directory, name))
+            os.rmdir(directory)
+        except OSError:
+            pass  # somebody else cleans here too; what is left is harmless
+
     def accept(self) -> DaemonConnection | None:
         """Return a connection from our own user; others are closed unread."""
         try:
@@ -111,11 +121,11 @@ class Listener:
 
     def make_again(self) -> None:
         """Bind a new socket at the path. Raises OSError, StoreError."""
-        ensure_private_directory(Path(self.path).parent)
+        ensure_private_directory(os.path.dirname(self.path))
         fresh = socket.socket(socket.AF_UNIX)
         try:
             fresh.bind(self.path)
-            Path(self.path).chmod(0o600)
+            os.chmod(self.path, 0o600)
             fresh.listen(_BACKLOG)
             fresh.setblocking(False)
         except OSError:

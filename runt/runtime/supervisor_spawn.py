@@ -14,7 +14,6 @@ from pathlib import Path
 
 import zmq
 
-import runt
 from runt.errors import SocketPathTooLong
 from runt.runtime.supervisor_directory import LOG_NAME, create_file
 from runt.store.safe_directory import ensure_private_directory
@@ -30,6 +29,8 @@ _BOOTSTRAP = (
 )
 # The kernel's environment comes over the socket; these are for the interpreter and its libraries.
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL")
+# glibc gives each thread a heap of its own and keeps what was freed: 2 MB more after a flood.
+_SMALL_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 _KEPT_PREFIX = "RUNT_"  # so that `ps` tells whose it is
 
 _children: set[subprocess.Popen[bytes]] = set()
@@ -53,7 +54,7 @@ def spawn_supervisor(directory: Path, sockets: Path) -> subprocess.Popen[bytes]:
         listener.bind(path)
         Path(path).chmod(0o600)
         listener.listen(BACKLOG)
-        places = {str(Path(zmq.__file__).parents[1]), str(Path(runt.__file__).parents[1])}
+        places = {str(Path(zmq.__file__).parents[1]), str(Path(__file__).parents[2])}
         process = subprocess.Popen(
             [
                 sys.executable, "-I", "-S", "-c", _BOOTSTRAP,
@@ -79,7 +80,7 @@ def _environment() -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIX)
-    }
+    } | _SMALL_MEMORY
 
 
 def reap_supervisors() -> int:

@@ -118,7 +118,8 @@ async def test_restart_of_a_busy_kernel_drops_what_was_queued(kernels: KernelHou
     """A kernel that does not leave is killed, and requests to the old one never reach the new one."""
     kernel = await kernels.start()
     kernel.kernel.execute(
-        "e1", "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('busy', flush=True)\n"
+        "e1",
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('busy', flush=True)\n"
         "while True:\n  try: time.sleep(60)\n  except BaseException: pass",
     )  # fmt: skip
     await kernel.until(lambda: kernel.text("e1"), "the busy cell")
