@@ -24,6 +24,7 @@ from runt.terminal.escapes import ESCAPE, INCOMPLETE, SGR
 from runt.terminal.sgr import PLAIN, TAB_STOP_CELLS, Sgr, apply_parameters, transition
 from runt.terminal.stream_row import Row, parse
 from runt.terminal.stream_text import StreamText
+from runt.terminal.widths import SINGLE_CELLS, is_single_cells
 
 ROW_REACH = 512
 """Rows above the last one that the cursor can reach: more than any screen has, so that motion stays cheap."""
@@ -33,6 +34,7 @@ COLUMN_REACH = 1000
 
 _SPECIAL = re.compile(r"[\r\b\x1b]")
 _INSIDE = re.compile(r"[^\x00-\x1f\x7f-\x9f]+|[\x00-\x1f\x7f-\x9f]")
+_REDRAW = re.compile(rf"\r([{SINGLE_CELLS}]+)")
 _MOTION = re.compile(r"\x1b\[([0-9]{0,6})(?:;[0-9;]*)?([A-GJK`])")
 _ERASE_TO_END = ("", "0")
 
@@ -171,8 +173,36 @@ class StreamReducer:
         if motion is not None:
             self._move(motion[2], motion[1])
             return motion.end()
+        if special[0] == "\r" and self._pen is self._text.end:
+            return self._redraw(text, end, stop)
         self._move(special[0], "")
         return end + 1
+
+    def _redraw(self, text: str, at: int, stop: int) -> int:
+        """Carry out CR, and what is then written in place: a progress bar's way, done by slicing.
+
+        Lines of several looks, or with characters that are not one cell wide, are left to the general way, which
+        gives the same.
+        """
+        [row] = self._rows = self._text.take_lines(1, ended=False)
+        self._row = self._column = 0
+        old = line = row.text
+        redraw = _REDRAW.match(text, at, stop)
+        if redraw is None or row.start is not self._pen or not is_single_cells(old):
+            self._close_at_end()
+            return at + 1
+        while redraw is not None:
+            self._column = len(redraw[1])
+            line = redraw[1] + line[self._column :]
+            at = redraw.end()
+            redraw = _REDRAW.match(text, at, stop)
+        if line != old:
+            self._low = min(self._low, self._text.length)
+            self._rows = [Row(line, row.start)]
+        if self._column == len(line):
+            self._rows = None
+            self._text.append(line, self._pen)
+        return at
 
     def _catch_up(self, text: str, at: int, stop: int) -> int:
         """Before text is written in another look than the tail ends with, write the SGR that leads to it."""
@@ -235,11 +265,13 @@ class StreamReducer:
         if segments[0].cells == 0:
             row.mark(self._column, segments[0].text)
             del segments[0]
+            self._loosen_last()
         if segments:
             cells = sum(segment.cells for segment in segments)
             row.write(self._column, segments, cells)
             self._column += cells
-        self._edited()
+            self._loosen_last()
+            self._close_at_end()
 
     def _new_line(self) -> None:
         assert self._rows is not None
@@ -249,12 +281,11 @@ class StreamReducer:
             self._rows.append(Row("", self._rows[-1].end()))
         self._close_at_end()
 
-    def _edited(self) -> None:
-        """The row of the cursor was edited."""
+    def _loosen_last(self) -> None:
+        """Below the last line nothing stands that relies on its last look."""
         assert self._rows is not None
-        if self._row == len(self._rows) - 1:
+        if self._row == len(self._rows) - 1 and self._rows[-1].changed:
             self._rows[-1].loosen()
-        self._close_at_end()
 
     # -- motion
 
@@ -304,8 +335,7 @@ class StreamReducer:
             row.erase_to(self._column)
         elif mode == "2":
             row.erase_from(0)
-        if row.changed and row is self._rows[-1]:
-            row.loosen()
+        self._loosen_last()
 
     def _erase_in_tail(self, mode: str) -> None:
         """ED. Without a screen, erasing all of it means the whole tail, and the cursor goes to its
