@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import uuid
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import SystemRandom
@@ -28,7 +28,7 @@ from pycrdt import Map, Text
 
 from runt.notebook import json_text, order_keys, text
 from runt.notebook.cell import CELL_TYPES, Cell, CellKey, CellType, json_map
-from runt.notebook.crdt import CrdtDocument, Origin, read_fields
+from runt.notebook.crdt import CrdtDocument, Event, Origin, read_fields
 from runt.notebook.observers import Observers, Subscription
 from runt.notebook.source_hash import source_hash
 
@@ -45,6 +45,8 @@ __all__ = [
 
 SCHEMA = "1"
 NBFORMAT = "4.5"
+
+_STRUCTURE = frozenset({"pos", "deleted"})
 
 _LAST = "~"  # sorts after every order key: the place of cells without a usable one
 
@@ -76,7 +78,8 @@ class NotebookChange:
         origin: who made the transaction.
         structure: which cells are live, or their order, changed.
         sources: the byte delta of each source that changed, for `text.delta_edits`; not those of new cells.
-        cells: cells that are new, or of which a field besides pos, deleted and the text in source changed.
+        cells: cells to read anew, their source too: those that are new, or of which a field besides pos,
+            deleted and the text in source changed, or all of them after updates came out of order.
         meta: the notebook's metadata (or another meta field) changed.
     """
 
@@ -174,8 +177,17 @@ class NotebookDocument(CrdtDocument):
         """The live cells in order, as a new list. Cached until membership or order changes."""
         return list(self._ordered())
 
+    def __iter__(self) -> Iterator[CellKey]:
+        """The live cells in order, as they are now."""
+        return iter(self.keys())
+
     def __len__(self) -> int:
+        """The number of live cells."""
         return len(self._ordered())
+
+    def __bool__(self) -> bool:
+        """Always true: an empty notebook is a notebook."""
+        return True
 
     def __contains__(self, key: object) -> bool:
         """Whether a live cell has that key."""
@@ -308,29 +320,29 @@ class NotebookDocument(CrdtDocument):
             self._watch("meta", self._collect_meta)
 
     def _begin_change(self) -> None:
-        self._structure = self._meta_changed = False
+        self._structure = self._meta_changed = self._everything = False
         self._changed: set[CellKey] = set()
         self._deltas: dict[CellKey, list[dict[str, Any]]] = {}
 
-    def _collect_meta(self, events: list[Any]) -> None:
+    def _collect_meta(self, events: list[Event]) -> None:
         self._meta_changed = True
 
-    def _collect_cells(self, events: list[Any]) -> None:
+    def _collect_cells(self, events: list[Event]) -> None:
         for event in events:
             path = event.path
             if not path:
                 self._structure = True
-                keys = [CellKey(key) for key in event.keys]
+                self._everything = self._everything or event.keys is None
+                keys = list(map(CellKey, event.keys or ()))
                 self._changed.update(keys)
                 self._stale.update(keys)
                 continue
             key = CellKey(path[0])
             if len(path) == 1:
-                names = set(getattr(event, "keys", ()))
-                if not names.isdisjoint(("pos", "deleted")):
+                if event.keys is None or not event.keys.isdisjoint(_STRUCTURE):
                     self._structure = True
                     self._stale.add(key)
-                if not names <= {"pos", "deleted"}:
+                if event.keys is None or not event.keys <= _STRUCTURE:
                     self._changed.add(key)
             elif path[1:] == ["source"]:
                 self._deltas[key] = event.delta
@@ -338,8 +350,13 @@ class NotebookDocument(CrdtDocument):
                 self._changed.add(key)
 
     def _take_change(self, origin: Origin) -> Callable[[], None] | None:
-        if not (self._structure or self._meta_changed or self._changed or self._deltas):
+        if not (self._structure or self._meta_changed or self._changed or self._deltas or self._doubtful):
             return None
+        if self._everything or self._doubtful:
+            self._structure = self._meta_changed = True
+            self._deltas = {}
+            self._changed.update(map(CellKey, self._cells.keys()))
+            self._stale.update(self._changed)
         change = NotebookChange(
             origin, self._structure, self._deltas, frozenset(self._changed), self._meta_changed
         )

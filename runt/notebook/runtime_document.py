@@ -30,7 +30,7 @@ from pycrdt import Array, Map, Text
 
 from runt.notebook import json_text, manifests
 from runt.notebook.cell import CellKey
-from runt.notebook.crdt import CrdtDocument, Origin
+from runt.notebook.crdt import CrdtDocument, Event, Origin
 from runt.notebook.manifests import BlobRef, ContentRef, ErrorManifest, Manifest
 from runt.notebook.observers import Observers, Subscription
 
@@ -257,24 +257,30 @@ class RuntimeDocument(CrdtDocument):
         return entries if isinstance(entries, Array) else None
 
     def _begin_change(self) -> None:
+        self._everything = False
         self._roots_changed: set[str] = set()
         self._others: set[CellKey] = set()
         self._tails: dict[tuple[CellKey, int], list[dict[str, Any]]] = {}
 
-    def _collect_root(self, root: str, events: list[Any]) -> None:
+    def _collect_root(self, root: str, events: list[Event]) -> None:
         self._roots_changed.add(root)
 
-    def _collect_current(self, events: list[Any]) -> None:
+    def _collect_current(self, events: list[Event]) -> None:
         for event in events:
             path = event.path
             if not path:
-                self._others.update(CellKey(key) for key in event.keys)
+                self._everything = self._everything or event.keys is None
+                self._others.update(map(CellKey, event.keys or ()))
             elif len(path) == 4 and path[1] == "outputs" and path[3] == "tail":
                 self._tails[CellKey(path[0]), path[2]] = event.delta
             else:
                 self._others.add(CellKey(path[0]))
 
     def _take_change(self, origin: Origin) -> Callable[[], None] | None:
+        if self._everything or self._doubtful:
+            self._roots_changed.update(("kernel", "queue", "file"))
+            self._tails = {}
+            self._others.update(self.execution_keys())
         if not (self._roots_changed or self._others or self._tails):
             return None
         with_tails = {key for key, _ in self._tails}

@@ -14,7 +14,7 @@ from pycrdt import Map
 
 from runt.notebook import json_text, text
 from runt.notebook.cell import json_map
-from runt.notebook.crdt import CrdtDocument, Origin
+from runt.notebook.crdt import CrdtDocument, Event, Origin
 from runt.notebook.observers import Observers, Subscription
 
 
@@ -34,6 +34,7 @@ class SettingsDocument(CrdtDocument):
         self._settings: Map[Any] = self._roots["settings"]
         self._observers: Observers[SettingsChange] = Observers()
         self._names: set[str] = set()
+        self._everything = False
         self._watch("settings", self._collect)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -71,11 +72,15 @@ class SettingsDocument(CrdtDocument):
         """Call back once per transaction that changed something, after it has ended."""
         return self._observers.add(callback)
 
-    def _collect(self, events: list[Any]) -> None:
+    def _collect(self, events: list[Event]) -> None:
         for event in events:
-            self._names.update(event.keys if not event.path else event.path[:1])
+            self._everything = self._everything or (not event.path and event.keys is None)
+            self._names.update(event.path[:1] or event.keys or ())
 
     def _take_change(self, origin: Origin) -> Callable[[], None] | None:
+        if self._everything or self._doubtful:
+            self._everything = False
+            self._names.update(self._settings.keys())
         if not self._names:
             return None
         change, self._names = SettingsChange(origin, frozenset(self._names)), set()

@@ -33,7 +33,7 @@ def replica(document: NotebookDocument) -> NotebookDocument:
 
 
 def sources(document: NotebookDocument) -> list[str]:
-    return [document.cell(key).source for key in document.keys()]
+    return [document.cell(key).source for key in document]
 
 
 def changes_of(document: NotebookDocument) -> list[NotebookChange]:
@@ -160,6 +160,12 @@ class TestOrder:
         document.move_cell(document.keys()[0], 2, "me")
         assert sum(sizes) < 80
 
+    def test_iteration_and_truth(self) -> None:
+        """Iterating gives the live keys in order; an empty notebook is still a notebook (true)."""
+        document = make("a", "b")
+        assert list(document) == document.keys()
+        assert make()
+
     def test_a_returned_order_is_a_copy(self) -> None:
         """The caller may change the list it got."""
         document = make("a", "b")
@@ -276,7 +282,7 @@ class TestCells:
         assert len(document) == 1
 
     def test_deletion_keeps_the_text(self) -> None:
-        """A deleted cell is not live, can be read and typed in, and comes back to its place with the typing."""
+        """A deleted cell can be read and typed in, and comes back to its place with the typing."""
         document = make("a", "b", "c")
         key = document.keys()[1]
         document.delete_cell(key, "me")
@@ -341,7 +347,7 @@ class TestCells:
             cell.splice(0, 99, "", "me")
 
     def test_surrogates_in_every_string(self) -> None:
-        """Lone surrogates from a damaged file make no panic: names and text lose them, JSON values keep them."""
+        """Lone surrogates make no panic: names and text lose them, JSON values keep them."""
         document = make()
         key = document.insert_cell(
             0,
@@ -468,6 +474,33 @@ class TestChanges:
         assert change.meta
         assert change.cells == set(document.keys())
 
+    def test_updates_out_of_order(self) -> None:
+        """After updates that came against causality, observers are told to read everything anew."""
+        one = make("a", "b")
+        two = replica(one)
+        late = replica(one)
+        changes = changes_of(late)
+        assert len(late.keys()) == 2
+        sent: list[bytes] = []
+        for document, other in ((one, two), (two, one)):
+            document.observe_updates(
+                lambda update, origin, other=other: (
+                    origin == "me" and (sent.append(update), other.apply(update))
+                )  # type: ignore[misc]
+            )
+        key = one.keys()[0]
+        one.insert_cell(2, source="c", origin="me")
+        for document in (one, two, one, two):
+            document.move_cell(key, (document.index(key) + 2) % 3, "me")
+            document.cell(key).splice(0, 0, "x", "me")
+        for update in reversed(sent):
+            late.apply(update)
+        assert late.keys() == one.keys()
+        assert sources(late) == sources(one)
+        assert changes[-1].structure
+        assert changes[-1].cells == set(one.keys())
+        assert changes[-1].sources == {}
+
     def test_a_callback_sees_the_document_after(self) -> None:
         """In the callback the document reads as after the transaction."""
         document = make("a")
@@ -528,7 +561,7 @@ class TestTolerance:
     def test_between_cells_without_a_position(self) -> None:
         """An insertion between two cells without positions comes out there."""
         document = make("a", "b")
-        for key in document.keys():
+        for key in document:
             raw_write(document, key, pos=None)
         before = document.keys()
         new = document.insert_cell(1, origin="me")

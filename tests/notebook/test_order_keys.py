@@ -22,7 +22,8 @@ def test_any_insertion_order_keeps_the_order(places: list[int], random: Random) 
         high = keys[place] if place < len(keys) else None
         key = key_between(low, high, random)
         assert is_valid(key)
-        assert (low is None or low < key) and (high is None or key < high)
+        assert low is None or low < key
+        assert high is None or key < high
         keys.insert(place, key)
 
 

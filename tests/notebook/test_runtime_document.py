@@ -1,4 +1,4 @@
-"""The runtime document: what the writer writes, what the reader reads, what observers are told, what it costs."""
+"""The runtime document: what is written, what is read, what observers are told, what it costs."""
 
 from __future__ import annotations
 
@@ -361,7 +361,7 @@ class TestLiveStreams:
         assert sum(streaming.sizes) < 200
 
     def test_a_progress_bar_writes_what_differs(self, streaming: Room) -> None:
-        """A rewritten progress line sends its differing middle only, and its many versions leave little behind."""
+        """A rewritten progress line sends its differing middle only, and its versions leave little behind."""
 
         def bar(step: int) -> str:
             return f"{step:4d}%|{'█' * (step // 50):20s}| {step}/1000 [00:{step % 60:02d}<?, {step}it/s]"

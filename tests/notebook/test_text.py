@@ -38,7 +38,7 @@ def apply(before: str, edits: list[Edit], *, sequential: bool) -> str:
 
 class TestOffsetUnit:
     def test_pycrdt_counts_bytes(self) -> None:
-        """pycrdt still measures a Text in UTF-8 bytes: if not, everything in `text` must be looked at again."""
+        """pycrdt still measures a Text in UTF-8 bytes: if not, all of `text` must be looked at again."""
         assert len(make("é")) == 2
 
     def test_pycrdt_misplaces_an_insertion_inside_a_character(self) -> None:
@@ -106,7 +106,7 @@ class TestSurrogates:
 
 class TestAppend:
     def test_is_one_insertion(self) -> None:
-        """A big append is one block, however big: pieces in one transaction cost the square of their number."""
+        """A big append is one insertion: pieces in one transaction cost the square of their number."""
         value, deltas, _keep = make_observed("é")
         big = "x" * 1_000_000
         text.append(value, big)
@@ -152,13 +152,13 @@ class TestMinimalEdits:
 
     @pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\r"])
     def test_only_newline_ends_a_line(self, separator: str) -> None:
-        """Characters that `str.splitlines` splits at are part of their line: its edit is one, within the line."""
+        """Characters that `str.splitlines` splits at are part of their line, which is edited once."""
         old = f"first{separator}second of many words\n"
         new = f"First{separator}Second of many words\n"
         assert text.minimal_edits(old, new) == [Edit(0, 7, f"First{separator}S")]
 
     def test_a_mostly_new_line_is_replaced_whole(self) -> None:
-        """A line of which less than half stays is replaced whole, so that nobody's insertion splits new text."""
+        """A line of which less than half stays is replaced whole: nobody's insertion splits new text."""
         assert text.minimal_edits("x = a\nkeep\n", "x = something_else(1, 2)\nkeep\n") == [
             Edit(0, 6, "x = something_else(1, 2)\n")
         ]
@@ -204,7 +204,7 @@ class TestReplaceAll:
 
 class TestEmbeds:
     def test_foreign_objects_do_not_shift_edits(self) -> None:
-        """An embedded object of a foreign peer, which counts as a byte but is in no string, is dropped at an edit."""
+        """A foreign peer's embedded object, which counts as a byte but is in no string, goes at an edit."""
         value = make("aéb")
         value.insert_embed(1, {"x": 1})
         text.splice(value, 2, 3, "c")
@@ -215,7 +215,7 @@ class TestEmbeds:
 class TestDeltaEdits:
     @given(tricky_text, tricky_text)
     def test_replay_an_event(self, old: str, new: str) -> None:
-        """The edits of an event's byte delta turn the text before into the text after, whatever the characters."""
+        """The edits of an event's byte delta turn the text before into the text after."""
         value, deltas, _keep = make_observed(old)
         text.replace_all(value, new)
         after = str(value)
@@ -249,7 +249,7 @@ class TestDeltaEdits:
     )
     def test_a_delta_that_does_not_fit_is_refused(self, delta: list[dict[str, object]]) -> None:
         """A delta that leaves the text, cuts a character or holds an object raises ValueError."""
-        with pytest.raises(ValueError):  # noqa: PT011 - its subclass UnicodeDecodeError has no message of ours
+        with pytest.raises(ValueError):  # noqa: PT011 - UnicodeDecodeError is one, too
             text.delta_edits("é", delta)
 
 
