@@ -334,3 +334,30 @@ def test_the_supervisor_imports_little() -> None:
         "logging",
     }
     assert not loaded & heavy
+
+
+async def test_an_ended_supervisor_is_no_zombie(kernels: KernelHouse) -> None:
+    """The daemon that started it collects it without being asked."""
+    kernel = await kernels.start()
+    assert kernel.kernel.hello is not None
+    entry = Path("/proc", str(kernel.kernel.hello.pid))
+    kernel.kernel.shutdown()
+    await kernel.kernel.wait_closed()
+    async with asyncio.timeout(PATIENCE_S):
+        while entry.exists():  # noqa: ASYNC110, ASYNC240 - there is no event for it but the one under test
+            await asyncio.sleep(0.01)
+
+
+async def test_signals_to_the_supervisor(kernels: KernelHouse) -> None:
+    """SIGHUP and SIGINT do nothing; SIGTERM, as at a logout, ends kernel and supervisor in order."""
+    kernel = await kernels.start()
+    await kernel.run("e1", "pass")
+    file = read_kernel_file(kernels.kernels / "a")
+    for number in (signal.SIGHUP, signal.SIGINT):
+        os.kill(file.supervisor_pid, number)
+    assert await kernel.run("e2", "print('on')") == "on\n"
+    os.kill(file.supervisor_pid, signal.SIGTERM)
+    await kernel.until(lambda: kernel.lost, "the end")
+    assert kernel.life[1] == "stopping shutdown"
+    assert kernel.life[2].split()[0] in ("exited", "killed")
+    await gone(file.kernel_pid)
