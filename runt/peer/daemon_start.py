@@ -18,13 +18,14 @@ import socket
 import subprocess
 import sys
 from collections import deque
+from pathlib import Path
 from typing import Final
 
 from runt.errors import DaemonUnavailable
 from runt.peer.credentials import is_our_own
 from runt.store.daemon_record import DaemonRecord
 from runt.store.log_file import open_log, read_end
-from runt.store.places import Places
+from runt.store.places import Places, check_socket_path
 
 BACK_OFF_S: Final = (0.1, 1.0, 5.0)
 """Seconds to wait before a start, by the number of recent deaths: the first start waits for nothing."""
@@ -87,11 +88,15 @@ class DaemonStart:
             await self._start()
 
     async def find(self) -> socket.socket | None:
-        """Connect to a daemon that runs; None when there is none. Raises `DaemonUnavailable` if it is not
-        ours.
+        """Connect to a daemon that runs; None when there is none.
+
+        Raises:
+            DaemonUnavailable: it is another user's, or there is no way to it.
+            SocketPathTooLong: no daemon can ever listen there.
         """
         record = DaemonRecord.read(self.places.daemon_json)
         endpoint = record.endpoint if record is not None else str(self.places.socket)
+        check_socket_path(Path(endpoint))
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connected.setblocking(False)

@@ -51,6 +51,7 @@ class PendingSpill:
         """The daemon has journaled more."""
         if self._replica.local.waiting:
             return
+        self.error = ""
         file, self._file = self._file, None
         if file is not None:
             # If it cannot be removed, the daemon merges what it has already: in a CRDT nothing happens twice.
@@ -116,7 +117,9 @@ class PendingSpill:
     def _records(self, entries: list[LocalUpdate]) -> list[bytes]:
         replica = self._replica
         if self._file is None and self.room and replica.epochs.n:
-            self._file = PendingFile.create(self._places.pending, self.room, replica.epochs.n)
+            # ValueError: a name that no file may have. `_write` then says that there is none.
+            with contextlib.suppress(ValueError):
+                self._file = PendingFile.create(self._places.pending, self.room, replica.epochs.n)
         if len(entries) > MAX_RECORDS and not replica.document.poisoned:
             return [replica.document.update_since(replica.local.acknowledged_state)]
         return [entry.data for entry in entries]
@@ -125,7 +128,7 @@ class PendingSpill:
         """Append to the file; returns what went wrong, or nothing."""
         file = self._file
         if file is None:
-            return "" if not records else "not connected yet"
+            return "unacknowledged changes have no room to be kept for" if records else ""
         try:
             for record in records:
                 file.append(record)

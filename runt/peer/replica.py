@@ -51,7 +51,7 @@ class Replica:
         self._next_runtime: RuntimeDocument | None = None
         self._received: set[Which] = set()
         self._answered = False
-        self._healing = False
+        self._healing: set[Which] = set()
 
     @property
     def synced(self) -> bool:
@@ -69,7 +69,8 @@ class Replica:
         """Begin the sync on a connection whose Welcome named these epochs."""
         self._connection = connection
         self._received.clear()
-        self._answered = self._healing = False
+        self._answered = False
+        self._healing.clear()
         known = self._epochs
         new_n = known.n not in ("", epochs.n) or self.document.poisoned
         new_r = known.r not in ("", epochs.r) or self.runtime.poisoned
@@ -121,14 +122,12 @@ class Replica:
             return
         applied = document.apply(event.data)
         if event.kind is SyncKind.STEP2:
-            self._healing = False
+            self._healing.discard("n")
             self._received.add("n")
             if self._next_document is not None:
                 self._adopt(self._next_document)
-        elif applied is Applied.NOTHING_NEW and not self._healing:
-            # A duplicate, or it waits for an update that never came: one question heals the second case.
-            self._healing = True
-            self._ask("n", document.state())
+        elif applied is Applied.NOTHING_NEW:
+            self._heal("n", document.state())
 
     def _answer(self, document: NotebookDocument, state: bytes) -> None:
         connection = self._connection
@@ -190,15 +189,19 @@ class Replica:
             runtime.poisoned = True  # discarded at the next connection, whatever the damage was
             raise
         if event.kind is SyncKind.STEP2:
+            self._healing.discard("r")
             self._received.add("r")
             if self._next_runtime is not None:
                 self.runtime, self._next_runtime = self._next_runtime, None
                 self._epochs = Epochs(n=self._epochs.n, r=self._offered.r)
                 self._replaced("r")
-        elif applied is Applied.NOTHING_NEW and not self._healing:
-            self._healing = True
-            self._ask("r", runtime.state())
+        elif applied is Applied.NOTHING_NEW:
+            self._heal("r", runtime.state())
 
-    def _ask(self, which: Which, state: bytes) -> None:
-        if self._connection is not None and self._connection.alive:
+    def _heal(self, which: Which, state: bytes) -> None:
+        """An update changed nothing: a duplicate, or it waits for one that never came. One question heals the
+        second.
+        """
+        if which not in self._healing and self._connection is not None and self._connection.alive:
+            self._healing.add(which)
             self._connection.send(self._connection.session.sync(which, SyncKind.STEP1, state))
