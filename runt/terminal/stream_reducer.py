@@ -140,7 +140,7 @@ class StreamReducer:
         return self._change()
 
     def drop(self, code_points: int) -> None:
-        """Forget the first ``code_points`` of the tail: they are kept elsewhere and cannot change any more."""
+        """Forget the first ``code_points`` of the tail: they are kept elsewhere and cannot change now."""
         left = self._text.drop(max(0, code_points))
         if left and self._rows is not None:
             self._drop_rows(self._rows, left)
@@ -181,7 +181,7 @@ class StreamReducer:
     def _redraw(self, text: str, at: int, stop: int) -> int:
         """Carry out CR, and what is then written in place: a progress bar's way, done by slicing.
 
-        Lines of several looks, or with characters that are not one cell wide, are left to the general way, which
+        Lines of several looks, or with characters not one cell wide, are left to the general way, which
         gives the same.
         """
         [row] = self._rows = self._text.take_lines(1, ended=False)

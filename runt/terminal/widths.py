@@ -47,7 +47,8 @@ def clusters(text: str) -> Iterator[tuple[int, int, int]]:
     start = index = 0
     length = len(text)
     while index < length:
-        index += 1
+        # What follows a joiner has no width, even at the beginning of the text.
+        index = min(index + (2 if text[index] == _JOINER else 1), length)
         while index < length:
             character = text[index]
             if character == _JOINER:
