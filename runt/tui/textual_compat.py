@@ -6,22 +6,25 @@ the two classes here only turn private hooks into methods to override. The invar
 pinned in pyproject.toml, ``tests/tui/test_frame_diff.py`` and ``tests/tui/test_crdt_area.py`` pass; a bump of
 Textual starts by running those two.
 
-Hooks used: ``App._display``, ``App._batch_count``, ``Widget._bindings``, ``App._driver``,
-``WriterThread._queue``, ``XTermParser._sequence_to_key_events``, ``Screen._compositor`` and its updates,
-``TextArea._set_document``, ``._build_highlight_map``, ``._highlights``, ``._line_cache``,
+Hooks used: ``App._display``, ``App._batch_count``, ``Widget._bindings``, ``Timer._start``, ``active_app``,
+``App._driver``, ``WriterThread._queue``, ``XTermParser._sequence_to_key_events``, ``Screen._compositor`` and
+its updates, ``TextArea._set_document``, ``._build_highlight_map``, ``._highlights``, ``._line_cache``,
 ``._cursor_offset``, ``._recompute_cursor_offset``, ``._refresh_size``, ``._on_key``, ``._on_paste``,
 ``._theme``.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import Context, copy_context
 from importlib import import_module
 from typing import Any, TypeVar
 
 from rich.console import Console
 from textual import events
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual._context import active_app
 from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.document._document import Document, EditResult, Location, Selection
@@ -32,6 +35,7 @@ from textual.document._wrapped_document import WrappedDocument
 from textual.driver import Driver
 from textual.geometry import Offset
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import TextArea
 from textual.widgets.text_area import TextAreaTheme
@@ -106,6 +110,19 @@ class _NullWriter:
         """Do nothing."""
 
 
+def _start_timer(timer: Timer) -> None:
+    """Start a timer in the app's context wherever it was made.
+
+    What the daemon sends arrives in the connection's context, which is older than the app; a timer that a
+    widget sets there would die without a word, because Textual looks for the app in the context when it
+    fires.
+    """
+    context = None
+    if active_app.get(None) is None and isinstance(app := timer.target.app, TerminalApp):
+        context = app.home_context()
+    timer._task = asyncio.get_running_loop().create_task(timer._run_timer(), name=timer.name, context=context)
+
+
 class TerminalApp(App[Result]):
     """An App whose frames go through ``FrameDiff``, are dropped while the terminal is behind, and whose keys
     come to one place.
@@ -120,7 +137,13 @@ class TerminalApp(App[Result]):
         self._frame_diff = FrameDiff()
         self._frame_owed = False
         self._terminal_gone = False
+        self._home: Context | None = None
         self.frames_dropped = 0
+        Timer._start = _start_timer  # type: ignore[method-assign]
+
+    def home_context(self) -> Context:
+        """Return a copy of the context that the app's own messages are handled in."""
+        return self._home.copy() if self._home is not None else copy_context()
 
     # -- frames ------------------------------------------------------------
 
@@ -194,6 +217,8 @@ class TerminalApp(App[Result]):
     async def on_event(self, event: events.Event) -> None:
         """Give keys and pastes to ``route_key`` and ``route_paste`` before any widget sees them, in the order
         they came."""
+        if self._home is None:
+            self._home = copy_context()
         if isinstance(event, events.Key) and not event.is_forwarded:
             if await self.route_key(event):
                 return
