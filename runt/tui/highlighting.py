@@ -92,15 +92,15 @@ _PYTHON_QUERY = """
   "hasattr" "hash" "help" "hex" "id" "input" "int" "isinstance" "issubclass" "iter" "len" "list" "locals"
   "map" "max" "memoryview" "min" "next" "object" "oct" "open" "ord" "pow" "print" "range" "repr" "reversed"
   "round" "set" "setattr" "slice" "sorted" "str" "sum" "super" "tuple" "type" "vars" "zip" "display")))
-["-" "-=" "!=" "*" "**" "**=" "*=" "/" "//" "//=" "/=" "&" "&=" "%" "%=" "^" "^=" "+" "->" "+=" "<" "<<" "<<="
-"<=" "=" ":=" "==" ">" ">="
- ">>" ">>=" "|" "|=" "~" "@="] @operator
+["-" "-=" "!=" "*" "**" "**=" "*=" "/" "//" "//=" "/=" "&" "&=" "%" "%=" "^" "^=" "+" "->" "+=" "<" "<<"
+ "<<=" "<=" "=" ":=" "==" ">" ">=" ">>" ">>=" "|" "|=" "~" "@="] @operator
 [(none) (true) (false) (ellipsis)] @constant
 [(integer) (float)] @number
 (escape_sequence) @escape
 (escape_interpolation) @escape
-["and" "as" "assert" "async" "await" "break" "class" "continue" "def" "del" "elif" "else" "except" "finally" "for" "from" "global" "if" "import"
- "in" "is" "lambda" "nonlocal" "not" "or" "pass" "raise" "return" "try" "while" "with" "yield" "match" "case"]
+["and" "as" "assert" "async" "await" "break" "class" "continue" "def" "del" "elif" "else" "except" "finally"
+ "for" "from" "global" "if" "import" "in" "is" "lambda" "nonlocal" "not" "or" "pass" "raise" "return" "try"
+ "while" "with" "yield" "match" "case"]
  @keyword
 (decorator "@" @decorator)
 (decorator (identifier) @decorator)

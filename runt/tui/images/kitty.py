@@ -54,7 +54,7 @@ def deletion(number: int) -> bytes:
 
 
 def placeholders(number: int, box: Box) -> list[Line]:
-    """The rows that stand for a picture; only the first cell of a row says where it is, the others count on."""
+    """The rows that stand for a picture. Only the first cell of a row says where it is; others count on."""
     style = Style(color=Color.from_rgb(number >> 16 & 255, number >> 8 & 255, number & 255))
     return [
         (Segment(PLACEHOLDER + ROW_MARKS[row] + ROW_MARKS[0] + PLACEHOLDER * (box.columns - 1), style),)

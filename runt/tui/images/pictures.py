@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 PICTURES_KEPT = 64
 """Decoded pictures: a few hundred kilobytes each as half blocks."""
 
+HALF_BLOCK_CELL_PIXELS = (7, 14)
+"""A picture's pixels per cell with half blocks: a plot of 640 pixels is 91 cells wide."""
+
 HEADERS_KEPT = 4096
 MAX_WAITING = 256
 """Pictures that wait for the decoder; more are asked for again when they are painted."""
@@ -64,7 +67,8 @@ class PictureStore:
             ready: Told the digest of a picture that can be painted now.
         """
         self.mode = ImageMode.HALF if mode is ImageMode.KITTY and send is None else mode
-        self._cell_pixels = cell_pixels
+        # Half blocks have so few pixels that a picture needs more cells than its own size asks for.
+        self._cell_pixels = cell_pixels if self.mode is ImageMode.KITTY else HALF_BLOCK_CELL_PIXELS
         self._send = send
         self._ready = ready
         self._headers: OrderedDict[str, PictureInfo | str] = OrderedDict()

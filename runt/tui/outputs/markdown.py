@@ -160,7 +160,7 @@ def _theme(looks: Looks) -> Theme:
 
 
 def markdown_lines(source: str, width: int, looks: Looks) -> list[Line]:
-    """The rows of a Markdown text. Longest lines are as wide as readable prose, tables and code as ``width``."""
+    """The rows of a Markdown text. No row is wider than ``width`` cells."""
     global _looks
     hidden = max(0, len(source) - MAX_MARKDOWN_CHARS)
     safe = display_text(source[:MAX_MARKDOWN_CHARS], keep_newlines=True)

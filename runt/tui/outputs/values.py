@@ -24,6 +24,9 @@ MAX_JSON_LINES = 40
 
 MAX_UNFOLDED_LINES = 400
 FOLD_DEPTH = 2
+SHORT_LINE_CELLS = 72
+"""Containers that fit into this stand on one line."""
+
 MAX_JSON_CHARS = 1_000_000
 """Longer JSON is shown as text: laying out a megabyte takes about 50 ms."""
 
@@ -42,13 +45,15 @@ def json_block(text: str, context: OutputContext) -> Block:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return plain_block(text, context)
-    full = _laid_out(value, None)
+    full = _laid_out(value, None, context.width)
     lines = full
     toggle = None
     if len(full) > MAX_JSON_LINES:
         toggle = 0
         lines = (
-            full[:MAX_UNFOLDED_LINES] if context.expanded else _laid_out(value, FOLD_DEPTH)[:MAX_JSON_LINES]
+            full[:MAX_UNFOLDED_LINES]
+            if context.expanded
+            else _laid_out(value, FOLD_DEPTH, context.width)[:MAX_JSON_LINES]
         )
     names = highlighting.highlight(lines, "json")
     looks = context.looks
@@ -71,22 +76,34 @@ def json_block(text: str, context: OutputContext) -> Block:
     return Block(tuple(rows), toggle=toggle, hidden=0 if toggle is None else len(full) - len(lines))
 
 
-def _laid_out(value: object, depth: int | None) -> list[str]:
-    shown = value if depth is None else _folded(value, depth)
-    text = json.dumps(shown, indent=2, ensure_ascii=False, default=str)
-    return [display_text(line) for line in text.split("\n")]
+def _laid_out(value: object, depth: int | None, width: int) -> list[str]:
+    return [display_text(line) for line in _layout(value, depth, width, "", "")]
 
 
-def _folded(value: object, depth: int) -> object:
+def _layout(value: object, depth: int | None, width: int, lead: str, tail: str) -> list[str]:
+    """A value behind ``lead`` (indent and key) as lines; what is short stands on one line."""
+    is_container = isinstance(value, dict | list) and bool(value)
+    if is_container and depth == 0:
+        words = f"{{… {len(value)}}}" if isinstance(value, dict) else f"[… {len(value)}]"  # type: ignore[arg-type]
+        return [lead + words + tail]
+    if not is_container:
+        return [lead + json.dumps(value, ensure_ascii=False) + tail]
+    deeper = None if depth is None else depth - 1
+    indent = lead[: len(lead) - len(lead.lstrip(" "))] + "  "
     if isinstance(value, dict):
-        if depth == 0:
-            return f"{{… {len(value)}}}" if value else value
-        return {key: _folded(item, depth - 1) for key, item in value.items()}
-    if isinstance(value, list):
-        if depth == 0:
-            return f"[… {len(value)}]" if value else value
-        return [_folded(item, depth - 1) for item in value]
-    return value
+        opening, closing = "{", "}"
+        items = [(f"{json.dumps(name, ensure_ascii=False)}: ", item) for name, item in value.items()]
+    else:
+        opening, closing = "[", "]"
+        items = [("", item) for item in value]  # type: ignore[attr-defined]
+    inside: list[str] = []
+    for index, (name, item) in enumerate(items):
+        inside.extend(_layout(item, deeper, width, indent + name, "," if index < len(items) - 1 else ""))
+    if len(inside) == len(items):
+        short = lead + opening + " ".join(line.strip() for line in inside) + closing + tail
+        if len(short) <= min(width, SHORT_LINE_CELLS):
+            return [short]
+    return [lead + opening, *inside, indent[2:] + closing + tail]
 
 
 def _summary(value: object) -> str:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from runt.notebook.cell import CellKey
 from runt.notebook.source_hash import source_hash
 from runt.tui import highlighting
 from runt.tui.outputs.block import Block, text_line
@@ -76,7 +77,7 @@ class CellLoader:
 
     def _read(self, key: str) -> CellContent:
         self.touched += 1
-        cell = self._source.document.cell(key)  # type: ignore[arg-type]
+        cell = self._source.document.cell(CellKey(key))
         language = None
         if cell.type == "code":
             language = highlighting.language_of(self.language)
@@ -116,14 +117,14 @@ class CellLoader:
         entries: list[object] = []
         if content.type == "code":
             runtime = self._source.runtime
-            count = runtime.output_count(key)  # type: ignore[arg-type]
+            count = runtime.output_count(CellKey(key))
             if count <= MAX_OUTPUTS_SHOWN:
-                entries.extend(runtime.outputs(key))  # type: ignore[arg-type]
+                entries.extend(runtime.outputs(CellKey(key)))
             else:
                 entries.append(LeftOut(count - MAX_OUTPUTS_SHOWN))
                 entries.extend(
-                    runtime.output(key, index) for index in range(count - MAX_OUTPUTS_SHOWN, count)
-                )  # type: ignore[arg-type]
+                    runtime.output(CellKey(key), index) for index in range(count - MAX_OUTPUTS_SHOWN, count)
+                )
         blocks: list[Block] = []
         known = dict(enumerate(zip(content.entries, content.blocks, strict=True)))
         for index, entry in enumerate(entries):
@@ -156,17 +157,18 @@ class CellLoader:
         """Places in the queue must be counted again."""
         self._places = None
 
-    def pictures_ready(self, key: str, digest: str) -> bool:
-        """Draw the blocks that waited for a picture again. False when the cell has none."""
-        content = self._contents.get(key)
-        if content is None or not any(block.pending == digest for block in content.blocks):
-            return False
-        blocks = [
-            render_output(entry, self.context) if block.pending == digest else block
-            for entry, block in zip(content.entries, content.blocks, strict=True)
-        ]
-        content.set_outputs(content.entries, blocks)
-        return True
+    def pictures_ready(self, digest: str) -> list[str]:
+        """Draw the blocks that waited for a picture again. The cells that have one."""
+        drawn: list[str] = []
+        for key, content in self._contents.items():
+            if any(block.pending == digest for block in content.blocks):
+                blocks = [
+                    render_output(entry, self.context) if block.pending == digest else block
+                    for entry, block in zip(content.entries, content.blocks, strict=True)
+                ]
+                content.set_outputs(content.entries, blocks)
+                drawn.append(key)
+        return drawn
 
     def toggle(self, key: str, index: int) -> bool:
         """Fold or unfold an output. False when there is nothing to fold."""
@@ -198,7 +200,7 @@ class CellLoader:
     def _state(self, key: str, content: CellContent) -> CellState:
         run = None
         if content.type == "code":
-            execution = self._source.runtime.execution(key)  # type: ignore[arg-type]
+            execution = self._source.runtime.execution(CellKey(key))
             if execution is not None:
                 stale = False
                 if execution.source_hash:

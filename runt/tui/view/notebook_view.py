@@ -27,6 +27,7 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from runt.tui.images.modes import ImageMode
+from runt.tui.outputs.looks import PLAIN_LOOKS, Looks
 from runt.tui.outputs.rendering import OutputContext
 from runt.tui.view.cell_loading import CellLoader
 from runt.tui.view.cell_strips import GUTTER_CELLS, PeerMark, body_width, cell_strip, initial_of
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from textual._text_area_theme import TextAreaTheme
     from textual.layout import Layout
 
-    from runt.tui.outputs.looks import Looks
     from runt.tui.view.source import NotebookSource
 
 FLUSH_INTERVAL_S = 1 / 30
@@ -106,6 +106,9 @@ class NotebookView(ScrollableContainer, can_focus=True):
         self._focused_cell: str | None = None
         self._laid_out_width = 0
         self._themed = False
+        self._looks_now = PLAIN_LOOKS
+        self._held: tuple[Anchor | None, int] | None = None
+        """What must not move in the layout that is due after a change of width or theme."""
         self._flush_pending = False
         self._last_flush = 0.0
         self._clock_timer: Timer | None = None
@@ -336,37 +339,46 @@ class NotebookView(ScrollableContainer, can_focus=True):
             width=body_width(self._width),
             blobs=self._source.blobs,
             pictures=self._pictures,
-            looks=self._looks,
+            looks=self._looks_now,
         )
 
-    def _adapt(self) -> None:
-        """Take over the width and the theme."""
+    def _take_over(self) -> None:
+        """Take over the width and the theme for what is painted from now on; `_adapt` lays out."""
         width = self._width
-        if not self._viewport_height or (self._themed and width == self._laid_out_width):
-            self._settle()
+        if self._themed and width == self._laid_out_width:
             return
-        anchor = self._anchor()
+        if self._held is None:
+            self._held = self._anchor()
         if not self._themed:
-            self._looks_now: Looks = resolve_looks(self)
+            self._looks_now = resolve_looks(self)
             self._themed = True
         if width != self._laid_out_width:
             self._model.doubt_all()
             self._measured.clear()
-        self._laid_out_width = width
+            self._laid_out_width = width
         self._drawing = self._make_context()
         self._loader.context = self._drawing
         self._loader.clear()
         if self._editor is not None:
             self._editor.styles.width = self._editor_width
-        self._relayout(anchor)
+
+    def _adapt(self) -> None:
+        """Lay out for the width and the theme that are on now."""
+        if not self._viewport_height:
+            return
+        self._take_over()
+        if self._held is None:
+            self._settle()
+        else:
+            held, self._held = self._held, None
+            self._relayout(held)
 
     # Geometry
 
     @property
     def _looks(self) -> Looks:
         if not self._themed:
-            self._looks_now = resolve_looks(self)
-            self._themed = True
+            self._take_over()
         return self._looks_now
 
     @property
@@ -434,7 +446,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
         return self._model.anchor(first), 0
 
     def _settle(self, *, at_end: bool = False) -> bool:
-        """Measure what is visible, keeping what was measured where it is. True if rows moved in the document."""
+        """Measure what is visible; what was measured stays where it is. True if rows moved."""
         if self._settling or not self._viewport_height:
             return False
         self._settling = True
@@ -605,9 +617,8 @@ class NotebookView(ScrollableContainer, can_focus=True):
 
     def _picture_ready(self, digest: str) -> None:
         """A picture that was asked for can be painted now."""
-        for key in self._visible_keys():
-            if self._loader.pictures_ready(key, digest):
-                self._repaint_cell(key)
+        for key in self._loader.pictures_ready(digest):
+            self._repaint_cell(key)
 
     # Time
 
@@ -698,6 +709,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
         return self._paint_row(self._first_row + y)
 
     def _paint_row(self, row: int) -> Strip:
+        self._take_over()
         place = self._model.locate(row)
         width = self._width
         if place is None:

@@ -27,7 +27,7 @@ class SourceRow:
 
 
 def wrap_line(text: str, width: int) -> list[int]:
-    """Code point offsets at which a line breaks. ``width`` in cells, without the caret's; 0 or less: no wrap."""
+    """Code points at which a line breaks. ``width``: cells, without the caret's; 0 or less: no wrap."""
     if width <= 0 or (len(text) <= width and text.isascii() and "\t" not in text):
         return []
     return compute_wrap_offsets(
