@@ -5,6 +5,7 @@ Importing it costs nothing: `Client`, the Python API's door, is loaded when it i
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +18,5 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "Client":
-        from runt.peer.client import Client
-
-        return Client
+        return import_module("runt.peer.client").Client
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

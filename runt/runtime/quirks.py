@@ -1,4 +1,4 @@
-"""What kernels do differently from what their kernelspec says. A table, found by running each kernel.
+"""What kernels do differently from what their kernelspec says. A table.
 
 Not a place for behaviour. The invariant: a row overrides the kernelspec; a kernel without a row gets what
 its kernelspec asks for, over ``ipc``.
@@ -21,7 +21,8 @@ class Quirks:
     transport: Transport | None = None
 
 
-# Keyed by what is recognised in argv[0]'s file name or in `-m module`. Found by running them, 2026-11.
+# Keyed by what is recognised in argv[0]'s file name or in `-m module`. deno and xpython were found by running them
+# (2026-11); the other xeus kernels share xeus-python's core and are assumed to behave like it.
 QUIRKS: dict[str, Quirks] = {
     # Says "signal", but SIGINT ends it; answers interrupt_request in 8 ms. Knows no ipc.
     "deno": Quirks(interrupt="message", transport="tcp"),
