@@ -17,18 +17,17 @@ place; a deleted cell is one whose ``deleted`` is true.
 from __future__ import annotations
 
 import uuid
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from random import SystemRandom
 from typing import Any
 
 from pycrdt import Map, Text
 
-from runt.notebook import json_text, order_keys, text
+from runt.notebook import json_text, text
 from runt.notebook.cell import CELL_TYPES, Cell, CellKey, CellType, json_map
-from runt.notebook.crdt import CrdtDocument, Event, Origin, read_fields
+from runt.notebook.cell_order import CellOrder
+from runt.notebook.crdt import CrdtDocument, Event, Origin
 from runt.notebook.observers import Observers, Subscription
 from runt.notebook.source_hash import source_hash
 
@@ -47,14 +46,6 @@ SCHEMA = "1"
 NBFORMAT = "4.5"
 
 _STRUCTURE = frozenset({"pos", "deleted"})
-
-_LAST = "~"  # sorts after every order key: the place of cells without a usable one
-
-# Up to this many changed cells are put in place one by one; more, and sorting everything is faster.
-_FEW_CELLS = 32
-
-# Order keys differ between peers by chance, so the chance must not be a copied generator state (fork).
-_random = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +90,7 @@ class NotebookDocument(CrdtDocument):
         self._cells: Map[Any] = self._roots["cells"]
         self._observers: Observers[NotebookChange] = Observers()
         self._watching = False
-        self._live: dict[CellKey, tuple[str, CellKey]] = {}  # key → (pos or _LAST, key)
-        self._order: list[CellKey] = []  # the keys of `_live`, sorted by its values
-        self._stale: set[CellKey] = set()  # cells that must be read again
-        self._scanned = False  # whether `_live` covers the cells that are not stale
+        self._order = CellOrder(self._cells)
         self._begin_change()
 
     @classmethod
@@ -192,7 +180,7 @@ class NotebookDocument(CrdtDocument):
     def __contains__(self, key: object) -> bool:
         """Whether a live cell has that key."""
         self._ordered()
-        return key in self._live
+        return key in self._order
 
     def index(self, key: CellKey) -> int:
         """The place of a live cell in the order, from 0.
@@ -201,7 +189,7 @@ class NotebookDocument(CrdtDocument):
             KeyError: no live cell has that key.
         """
         self._ordered()
-        return self._place(self._live[key])
+        return self._order.index(key)
 
     def cell(self, key: CellKey) -> Cell:
         """The cell of that key, deleted or not.
@@ -217,7 +205,7 @@ class NotebookDocument(CrdtDocument):
     def deleted_keys(self) -> list[CellKey]:
         """The deleted cells, in no particular order."""
         self._ordered()
-        return [key for key in map(CellKey, self._cells.keys()) if key not in self._live]
+        return [key for key in map(CellKey, self._cells.keys()) if key not in self._order]
 
     def insert_cell(
         self,
@@ -253,11 +241,12 @@ class NotebookDocument(CrdtDocument):
         ):
             raise ValueError("a cell key is used already")
         prepared = [_fields(cell) for cell in cells]
+        self._watch_roots()  # the order is about to be cached
         with self.transaction(origin):
-            for key, fields, pos in zip(keys, prepared, self._open_gap(index, len(keys)), strict=True):
+            for key, fields, pos in zip(keys, prepared, self._order.open_gap(index, len(keys)), strict=True):
                 fields["pos"] = pos
                 self._cells[key] = Map(fields)
-            self._stale.update(keys)
+            self._order.reread(keys)
         return keys
 
     def delete_cell(self, key: CellKey, origin: Origin) -> None:
@@ -282,7 +271,7 @@ class NotebookDocument(CrdtDocument):
         if self.index(key) == index:
             return
         with self.transaction(origin):
-            [pos] = self._open_gap(index, 1, moving=key)
+            [pos] = self._order.open_gap(index, 1, moving=key)
             self._set_field(key, "pos", pos, origin)
 
     def set_cell_type(self, key: CellKey, type: CellType, origin: Origin) -> None:
@@ -312,6 +301,11 @@ class NotebookDocument(CrdtDocument):
         self._watch_roots()
         return self._observers.add(callback)
 
+    def _ordered(self) -> list[CellKey]:
+        """The order, kept up to date by the events from now on; not to be changed."""
+        self._watch_roots()
+        return self._order.keys()
+
     def _watch_roots(self) -> None:
         """Begin to gather changes. Not before somebody asks: loading cells costs half as much unwatched."""
         if not self._watching:
@@ -335,13 +329,13 @@ class NotebookDocument(CrdtDocument):
                 self._everything = self._everything or event.keys is None
                 keys = list(map(CellKey, event.keys or ()))
                 self._changed.update(keys)
-                self._stale.update(keys)
+                self._order.reread(keys)
                 continue
             key = CellKey(path[0])
             if len(path) == 1:
                 if event.keys is None or not event.keys.isdisjoint(_STRUCTURE):
                     self._structure = True
-                    self._stale.add(key)
+                    self._order.reread([key])
                 if event.keys is None or not event.keys <= _STRUCTURE:
                     self._changed.add(key)
             elif path[1:] == ["source"]:
@@ -356,74 +350,12 @@ class NotebookDocument(CrdtDocument):
             self._structure = self._meta_changed = True
             self._deltas = {}
             self._changed.update(map(CellKey, self._cells.keys()))
-            self._stale.update(self._changed)
+            self._order.reread(self._changed)
         change = NotebookChange(
             origin, self._structure, self._deltas, frozenset(self._changed), self._meta_changed
         )
         self._begin_change()
         return partial(self._observers.deliver, change) if self._observers else None
-
-    # order
-
-    def _ordered(self) -> list[CellKey]:
-        """The cached order, brought up to date."""
-        if not self._scanned:
-            self._scanned = True
-            self._watch_roots()
-            self._stale.update(map(CellKey, self._cells.keys()))
-        if self._stale:
-            self._refresh()
-        return self._order
-
-    def _refresh(self) -> None:
-        """Read the stale cells again and put them into their places."""
-        stale, self._stale = list(self._stale), set()
-        sort = len(stale) > _FEW_CELLS
-        for key, row in zip(stale, read_fields(self._cells, stale, ("pos", "deleted")), strict=True):
-            if key in self._live:
-                if not sort:
-                    del self._order[self._place(self._live[key])]
-                del self._live[key]
-            if row is not None and not row[1]:
-                place = (row[0] if order_keys.is_valid(row[0]) else _LAST, key)
-                if not sort:
-                    self._order.insert(self._place(place), key)
-                self._live[key] = place
-        if sort:
-            self._order = sorted(self._live, key=self._live.__getitem__)
-
-    def _place(self, place: tuple[str, CellKey]) -> int:
-        """Where in the order a cell with that ``(pos, key)`` is or belongs."""
-        return bisect_left(self._order, place, key=self._live.__getitem__)
-
-    def _open_gap(self, index: int, count: int, moving: CellKey | None = None) -> list[str]:
-        """Order keys for ``count`` cells that are to stand at ``index``; inside a transaction.
-
-        Where neighbours share a key (two peers chose the same), the right-hand ones get new keys; where those
-        before the gap have none, they get one.
-        """
-        order = self._ordered()
-        if moving is not None:
-            order = [key for key in order if key != moving]
-        if not 0 <= index <= len(order):
-            raise IndexError(f"{index} is outside 0..{len(order)}")
-        pos = [self._live[key][0] for key in order]
-        first = index
-        while first and pos[first - 1] == _LAST:
-            first -= 1
-        low = pos[first - 1] if first else None
-        end = index
-        while end < len(order) and pos[end] == low:
-            end += 1
-        high = pos[end] if end < len(order) and pos[end] != _LAST else None
-        before, after = order[first:index], order[index:end]
-        chosen = order_keys.keys_between(low, high, len(before) + count + len(after), _random)
-        gap = slice(len(before), len(before) + count)
-        renumbered = zip(before + after, chosen[: gap.start] + chosen[gap.stop :], strict=True)
-        for key, new in renumbered:
-            self._cells[key]["pos"] = new
-        self._stale.update(before, after)
-        return chosen[gap]
 
     # fields
 
@@ -444,7 +376,7 @@ class NotebookDocument(CrdtDocument):
             else:
                 fields[name] = value
             if name in ("pos", "deleted"):
-                self._stale.add(key)
+                self._order.reread([key])
 
     def _set_json(self, parent: Map[Any], name: str, entry: str, value: Any | None, origin: Origin) -> None:
         """Write one entry of a map of JSON texts unless it has that value; None removes it."""

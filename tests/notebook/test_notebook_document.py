@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pycrdt import Map, Text
 
 from runt.errors import LocalProtocolError
-from runt.notebook import notebook_document, text
+from runt.notebook import cell_order, text
 from runt.notebook.notebook_document import (
     CellKey,
     NewCell,
@@ -652,14 +652,14 @@ class TestScale:
         document = make(*map(str, range(200)))
         document.keys()
         read: list[int] = []
-        original = notebook_document.read_fields
+        original = cell_order.read_fields
 
         def counting(parent: Any, keys: Any, names: Any) -> Any:
             rows = original(parent, keys, names)
             read.append(len(rows))
             return rows
 
-        monkeypatch.setattr(notebook_document, "read_fields", counting)
+        monkeypatch.setattr(cell_order, "read_fields", counting)
         document.cell(document.keys()[5]).splice(0, 0, "x", "me")
         document.keys()
         assert read == []
