@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runt.notebook.notebook_document import NotebookDocument
     from runt.runtime.kernelspecs import Kernelspec
 
 
@@ -28,6 +29,19 @@ def choose_kernel(metadata: Mapping[str, Any], asked: str | None = None) -> Kern
     spec = _mapping(metadata.get("kernelspec"))
     language = _text(spec.get("language")) or _text(_mapping(metadata.get("language_info")).get("name"))
     return find_kernelspec(_text(spec.get("name")), language)
+
+
+def write_language(notebook: NotebookDocument, info: Mapping[str, Any]) -> None:
+    """At the first run, as nbclient does: language_info as the kernel says, kernelspec if the notebook
+    names none.
+    """
+    metadata = notebook.metadata
+    language, spec = info.get("language_info"), info.get("kernelspec")
+    with notebook.transaction("daemon"):
+        if spec is not None and "kernelspec" not in metadata:
+            notebook.set_metadata("kernelspec", spec, "daemon")
+        if language is not None and metadata.get("language_info") != language:
+            notebook.set_metadata("language_info", language, "daemon")
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

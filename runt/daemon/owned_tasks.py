@@ -28,9 +28,7 @@ class OwnedTasks:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(
-        self, work: Coroutine[Any, Any, Any], name: str, *, awaited: bool = False
-    ) -> asyncio.Task[Any]:
+    def start(self, work: Coroutine[Any, Any, Any], name: str, *, awaited: bool = False) -> asyncio.Task[Any]:
         """Run ``work`` until it ends or the owner closes. After ``close()`` it is not started.
 
         ``awaited``: somebody waits for the task and is given its error, so it is not logged here.

@@ -159,7 +159,7 @@ def _clear_outputs(room: Room, channel: NotebookChannel, params: CellsParams, re
 
 
 def _cancel(room: Room, channel: NotebookChannel, params: CancelParams, request: Request) -> Answer:
-    return {"executions": room.kernel.cancel(params.executions)}
+    return {"executions": room.kernel.runs.cancel(params.executions, "cancelled")}
 
 
 def _synced(room: Room, channel: NotebookChannel, params: NumberParams, request: Request) -> Answer:
@@ -181,7 +181,7 @@ def _input_reply(room: Room, channel: NotebookChannel, params: InputParams, requ
 
 
 async def _result(room: Room, channel: NotebookChannel, params: ResultParams, request: Request) -> object:
-    return await room.kernel.execution(params.execution)
+    return await room.kernel.runs.result(params.execution)
 
 
 METHODS: Final[dict[str, Method]] = {

@@ -1,4 +1,5 @@
-"""A whole daemon in the test's own event loop, with its own places; and the check that it leaves nothing behind.
+"""A whole daemon in the test's own event loop, with its own places; and the check that it leaves nothing
+behind.
 
 Everything is real: socket, journals, files, supervisors and kernels. Only the process boundary is missing
 (``test_daemon_process.py`` has that).
@@ -23,7 +24,9 @@ from tests.daemon.raw_client import RawClient
 
 
 class DaemonInLoop:
-    """``async with DaemonInLoop() as here``: a running daemon. ``restart`` makes another one in the same places."""
+    """``async with DaemonInLoop() as here``: a running daemon. ``restart`` makes another one in the same
+    places.
+    """
 
     def __init__(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="rt", dir="/tmp"))
@@ -115,7 +118,7 @@ async def until(condition: Any, what: str) -> Any:
     """Wait for something that no client is told about."""
     try:
         async with asyncio.timeout(30):
-            while not (value := condition()):
+            while not (value := condition()):  # noqa: ASYNC110 - a condition of the world, no event
                 await asyncio.sleep(0.01)
             return value
     except TimeoutError:

@@ -1,7 +1,7 @@
 """A raw client for tests of the daemon: a socket, the protocol's client session, and documents of its own.
 
-Not the peer package: it does exactly what a test says, so that tests can also misbehave. Every wait has a limit that is
-far above what is needed and ends with what was seen so far.
+Not the peer package: it does exactly what a test says, so that tests can also misbehave. Every wait has a
+limit that is far above what is needed and ends with what was seen so far.
 """
 
 from __future__ import annotations
@@ -166,7 +166,9 @@ class RawClient(asyncio.Protocol):
         self.document.cell(key).splice(at, at, text, "me")
 
     async def request(self, method: str, id_: str | None = None, **fields: Any) -> Any:
-        """Ask and wait for the answer; ``epoch`` and ``needs`` go into the request, the rest are parameters."""
+        """Ask and wait for the answer; ``epoch`` and ``needs`` go into the request, the rest are
+        parameters.
+        """
         outer = {name: fields.pop(name) for name in ("epoch", "needs") if name in fields}
         request = Request(id=id_ or uuid.uuid4().hex, method=method, params=fields, **outer)
         self.transport.write(self.session.request(request))
@@ -212,7 +214,9 @@ class RawClient(asyncio.Protocol):
                 text += output.tail
             elif getattr(output, "text", None) is not None:
                 reference = output.text
-                text += reference.inline if reference.inline is not None else blobs.get(reference.blob).decode()
+                text += (
+                    reference.inline if reference.inline is not None else blobs.get(reference.blob).decode()
+                )
         return text
 
     async def until(self, condition: Callable[[], Any], what: str) -> None:

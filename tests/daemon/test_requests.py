@@ -100,7 +100,9 @@ async def test_a_request_of_another_epoch_is_refused(here: DaemonInLoop) -> None
 
 
 async def test_a_repeated_request_runs_once(here: DaemonInLoop) -> None:
-    """The same request id, the same execution id under another request id, from another connection: one run."""
+    """The same request id, the same execution id under another request id, from another connection: one
+    run.
+    """
     path = here.notebook("a.ipynb", "counter = globals().get('counter', 0) + 1\nprint(counter)")
     one, two = await here.join(path), await here.join(path)
     run = run_of(one, 0)
@@ -147,7 +149,9 @@ async def test_waiting_runs_can_be_cancelled_and_the_running_one_interrupted(her
 
 async def test_a_kernel_that_is_killed_ends_its_run_with_an_error(here: DaemonInLoop) -> None:
     """The run says signal 9, the rest is cancelled, R says dead; a restart brings a working kernel."""
-    client = await here.join(here.notebook("a.ipynb", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "1"))
+    client = await here.join(
+        here.notebook("a.ipynb", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "1")
+    )
     first, second = client.keys()
     await client.execute(first)
     await client.execute(second)
@@ -220,7 +224,9 @@ async def test_the_kernel_has_the_openers_environment_and_directory(here: Daemon
 async def test_an_unknown_kernel_is_refused_and_the_queue_does_not_hang(here: DaemonInLoop) -> None:
     """The refusal lists what is installed; R says why there is no kernel; the file keeps its bytes."""
     path = here.notebook(
-        "a.ipynb", "1", metadata={"kernelspec": {"name": "klingon", "language": "klingon", "display_name": "K"}}
+        "a.ipynb",
+        "1",
+        metadata={"kernelspec": {"name": "klingon", "language": "klingon", "display_name": "K"}},
     )
     before = path.read_bytes()
     client = await here.join(path)
@@ -239,7 +245,9 @@ async def test_an_unknown_kernel_is_refused_and_the_queue_does_not_hang(here: Da
 async def test_a_known_language_is_enough(here: DaemonInLoop) -> None:
     """A kernelspec of another machine with the same language runs on what is here."""
     path = here.notebook(
-        "a.ipynb", "1 + 1", metadata={"kernelspec": {"name": "conda-env-x", "language": "python", "display_name": "X"}}
+        "a.ipynb",
+        "1 + 1",
+        metadata={"kernelspec": {"name": "conda-env-x", "language": "python", "display_name": "X"}},
     )
     client = await here.join(path)
     assert await client.run(client.keys()[0]) == ["ok"]
@@ -307,7 +315,9 @@ async def test_durable_means_on_the_disk(here: DaemonInLoop) -> None:
 async def test_an_orderly_restart_of_the_daemon_keeps_the_kernel(here: DaemonInLoop) -> None:
     """A run that is under way when the daemon goes is finished by the next one: once, complete."""
     path = here.notebook(
-        "a.ipynb", "import time\nfor i in range(20):\n    print(i, flush=True)\n    time.sleep(0.05)", "print(i)"
+        "a.ipynb",
+        "import time\nfor i in range(20):\n    print(i, flush=True)\n    time.sleep(0.05)",
+        "print(i)",
     )
     client = await here.join(path)
     first, second = client.keys()
@@ -344,7 +354,9 @@ async def test_a_lost_supervisor_ends_its_kernel_and_says_so(here: DaemonInLoop)
 
 
 async def test_a_failed_save_is_shown_until_it_succeeds(here: DaemonInLoop) -> None:
-    """A vanished directory: the error stays in R, edits stay, and the save works once the directory is back."""
+    """A vanished directory: the error stays in R, edits stay, and the save works once the directory is
+    back.
+    """
     folder = here.work / "sub"
     folder.mkdir()
     path = here.notebook("sub/a.ipynb", "x")
