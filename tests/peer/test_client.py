@@ -74,11 +74,9 @@ def processes_of(root: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and process.environ().get("RUNT_DATA_DIR", "").startswith(
-                str(root)
-            ):
-                if process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
+            ours = process.environ().get("RUNT_DATA_DIR", "").startswith(str(root))
+            if ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
     return found
 
 
