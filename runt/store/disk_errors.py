@@ -12,6 +12,7 @@ import sqlite3
 
 from runt.errors import NoSpace, StoreError
 
+DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -33,6 +34,14 @@ def from_sqlite_error(error: sqlite3.Error, path: str | os.PathLike[str], action
     return StoreError(f"{os.fspath(path)}: cannot {action} it: {error}")
 
 
-def primary_code(error: sqlite3.Error) -> int:
+def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
+    """Whether SQLite says that the file is not what it wrote. Its message may quote what is no text."""
+    if isinstance(error, UnicodeDecodeError) or primary_code(error) in DAMAGE_CODES:
+        return True
+    # "Could not decode to UTF-8 column …" comes from Python's module, which gives it no code.
+    return isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode")
+
+
+def primary_code(error: Exception) -> int:
     """SQLite's primary result code; 0 when the error came from Python's module itself."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runt.errors import StoreError
-from runt.store.disk_errors import from_os_error, from_sqlite_error, primary_code
+from runt.store.disk_errors import from_os_error, from_sqlite_error, is_damage
 from runt.store.journal_replacement import (
     build_replacement,
     finish_replacement,
@@ -23,19 +23,22 @@ from runt.store.journal_replacement import (
 from runt.store.journal_rows import SEQ, Append, ExecutionRow, RoomDamaged, Rows
 from runt.store.journal_tables import (
     CLEAN,
-    DAMAGE_CODES,
     DAMAGED,
-    INSERT_UPDATE,
     PUT_EXECUTION,
-    PUT_META,
     PUT_SIDE,
-    PUT_SNAPSHOT,
     SCHEMA_VERSION,
     checksum,
     decode_execution,
     execution_values,
+    insert_update,
+    put_meta,
+    put_snapshot,
     read_rows,
+    schema_is_ours,
 )
+
+WAL_VERSIONS = b"\2\2"
+"""Bytes 18 and 19 of a database that is in WAL mode, as all of ours are."""
 
 BUSY_TIMEOUT_S = 1.0
 """Only another daemon could hold the lock; a short wait covers one that is just going away."""
@@ -47,30 +50,34 @@ class RoomDatabase:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
+        (self._last_row,) = connection.execute("SELECT coalesce(max(row), 0) FROM updates").fetchone()
 
     def commit(self, batch: Sequence[Append]) -> None:
         """Store `batch` (in order) in one transaction. Raises `StoreError`: then nothing of it was stored."""
         execute = self._connection.execute
+        row = self._last_row
         try:
             execute("BEGIN IMMEDIATE")
             for item in batch:
                 for doc, data in item.updates:
-                    execute(INSERT_UPDATE, (item.seq, doc, data, checksum(doc, data)))
+                    row += 1
+                    insert_update(self._connection, row, item.seq, doc, data)
                 self._store_rows(item)
             if not batch[-1].updates:
                 # Otherwise the last update's row says it. The number must never be given out twice.
-                execute(PUT_META, (SEQ, str(batch[-1].seq)))
+                put_meta(self._connection, SEQ, str(batch[-1].seq))
             execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
             raise from_sqlite_error(error, self.path, "write") from error
+        self._last_row = row
 
     def compact(self, doc: str, snapshot: bytes, upto: int) -> int:
         """Store `snapshot`, drop the updates of `doc` up to `upto`; returns the bytes of those that stay."""
         execute = self._connection.execute
         try:
             execute("BEGIN IMMEDIATE")
-            execute(PUT_SNAPSHOT, (doc, upto, snapshot, checksum(doc, snapshot)))
+            put_snapshot(self._connection, doc, upto, snapshot)
             execute("DELETE FROM updates WHERE doc = ? AND seq <= ?", (doc, upto))
             (left,) = execute(
                 "SELECT coalesce(sum(length(bytes)), 0) FROM updates WHERE doc = ?", (doc,)
@@ -106,7 +113,7 @@ class RoomDatabase:
         """`clean` notes that no check is needed at the next open. Raises `StoreError` when that fails."""
         try:
             if clean:
-                self._connection.execute(PUT_META, (CLEAN, "1"))
+                put_meta(self._connection, CLEAN, "1")
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             raise from_sqlite_error(error, self.path, "close") from error
@@ -131,7 +138,7 @@ class RoomDatabase:
             if text is None:
                 execute("DELETE FROM meta WHERE key = ?", (name,))
             else:
-                execute(PUT_META, (name, text))
+                put_meta(self._connection, name, text)
 
     def _roll_back(self) -> None:
         # A failed COMMIT may have rolled back by itself, or the disk may refuse even this: nothing more to
@@ -145,8 +152,8 @@ def open_room(path: Path) -> tuple[RoomDatabase, Rows]:
     """Open the database at `path`, or make an empty one.
 
     Raises:
-        RoomDamaged: it failed its check; it was replaced by what could be read of it (open again to use
-        that). StoreError: it cannot be opened (locked by another daemon, no space, newer schema).
+        RoomDamaged: it failed its check and was replaced by what could be read of it: open again to use that.
+        StoreError: it cannot be opened (locked by another daemon, no space, newer schema).
     """
     try:
         finish_replacement(path)
@@ -161,24 +168,12 @@ def open_room(path: Path) -> tuple[RoomDatabase, Rows]:
 
 
 def _open_checked(path: Path) -> tuple[RoomDatabase, Rows]:
-    connection = _connect(path)
+    intact = _header_is_ours(path)
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
-        try:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > SCHEMA_VERSION:
-                raise StoreError(f"{path}: written by a newer runt (schema {version})", hint="update runt")
-            rows = read_rows(connection, executions=False)
-            if version != SCHEMA_VERSION:
-                rows.problems.append("its tables are missing")
-            elif rows.meta.get(CLEAN) != "1" and not rows.problems:
-                rows.problems += _quick_check(connection)
-            if not rows.problems:
-                connection.execute(PUT_META, (CLEAN, "0"))
-                return RoomDatabase(path, connection), rows
-        except sqlite3.DatabaseError as error:
-            if primary_code(error) not in DAMAGE_CODES:
-                raise
-            rows = Rows(problems=[str(error)])
+        rows = _checked_rows(path, connection) if intact else Rows(problems=["file is not a database"])
+        if not rows.problems:
+            return RoomDatabase(path, connection), rows
         raise _replace_damaged(path, connection, rows.problems[0])
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
@@ -186,8 +181,38 @@ def _open_checked(path: Path) -> tuple[RoomDatabase, Rows]:
         raise
 
 
+def _checked_rows(path: Path, connection: sqlite3.Connection) -> Rows:
+    """All but the executions, and the note that it is in use. Damage is in `problems`.
+
+    Raises `StoreError` (newer schema), `sqlite3.Error` (any other trouble).
+    """
+    try:
+        # EXCLUSIVE first: then the WAL's index is kept in memory and no -shm file is made.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer chooses a quiet moment
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise StoreError(f"{path}: written by a newer runt (schema {version})", hint="update runt")
+        rows = read_rows(connection, executions=False)
+        if version != SCHEMA_VERSION or not schema_is_ours(connection):
+            rows.problems.append("its tables are not as they were made")
+        elif rows.meta.get(CLEAN) != "1" and not rows.problems:
+            rows.problems += _quick_check(connection)
+        if not rows.problems:
+            put_meta(connection, CLEAN, "0")
+        return rows
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        if not is_damage(error):
+            raise
+        return Rows(problems=[str(error)])
+
+
 def _replace_damaged(path: Path, connection: sqlite3.Connection, reason: str) -> RoomDamaged:
-    rows = read_rows(connection, executions=True)
+    try:
+        rows = read_rows(connection, executions=True)
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
+        rows = Rows()  # not even the first page can be read; the file itself is kept
     with contextlib.suppress(sqlite3.Error):
         connection.close()
     kept_as = free_name(path)
@@ -197,18 +222,13 @@ def _replace_damaged(path: Path, connection: sqlite3.Connection, reason: str) ->
     return RoomDamaged(str(path), f"damaged ({reason})", kept_as=str(kept_as), salvaged=rows.contents())
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    try:
-        # EXCLUSIVE first: then the WAL's index is kept in memory and no -shm file is made.
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer chooses a quiet moment
-        connection.execute("PRAGMA temp_store = MEMORY")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _header_is_ours(path: Path) -> bool:
+    """To be asked before SQLite opens it (closing any descriptor drops its locks). A changed version byte
+    would only make the database read-only.
+    """
+    with open(path, "rb") as file:
+        header = file.read(20)
+    return header[:16] == b"SQLite format 3\0" and header[18:] == WAL_VERSIONS
 
 
 def _quick_check(connection: sqlite3.Connection) -> list[str]:

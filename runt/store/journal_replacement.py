@@ -31,7 +31,9 @@ def build_replacement(path: Path, rows: Rows) -> None:
         try:
             connection.execute("PRAGMA journal_mode = MEMORY")
             connection.execute("PRAGMA synchronous = OFF")  # one fsync at the end
-            connection.executescript("BEGIN;" + SCHEMA)
+            connection.execute("BEGIN")
+            for statement in SCHEMA:
+                connection.execute(statement)
             fill(connection, rows)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.execute("COMMIT")

@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runt.errors import StoreError
-from runt.store.disk_errors import from_os_error, from_sqlite_error, primary_code
+from runt.store.disk_errors import from_os_error, from_sqlite_error, is_damage
 from runt.store.journal_replacement import free_name
-from runt.store.journal_tables import DAMAGE_CODES
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rooms (path BLOB PRIMARY KEY, id TEXT NOT NULL UNIQUE, device INTEGER,
@@ -41,8 +40,8 @@ class PathIndex:
         try:
             try:
                 self._connection = _connect(path)
-            except sqlite3.DatabaseError as error:
-                if primary_code(error) not in DAMAGE_CODES:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                if not is_damage(error):
                     raise
                 self.kept_as = free_name(path)
                 for suffix in ("", "-wal", "-shm"):
