@@ -49,7 +49,11 @@ class Connection(asyncio.Protocol):
     async def open(cls, connected: socket.socket, hello: Hello, handler: ConnectionHandler) -> Connection:
         """Take over a connected socket and say hello; what comes back goes to the handler."""
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_unix_connection(lambda: cls(handler), sock=connected)
+        try:
+            _, connection = await loop.create_unix_connection(lambda: cls(handler), sock=connected)
+        except BaseException:
+            connected.close()
+            raise
         connection.send(connection.session.hello(hello))
         return connection
 

@@ -67,6 +67,7 @@ class Link:
         self._answer: asyncio.Future[Refusal | None] | None = None
         self._stopping: str | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._reopening = False
         self._repeat_delay_s = REPEAT_DELAY_S
         self._welcomed_at = 0.0
 
@@ -84,15 +85,18 @@ class Link:
         """Try again after ``stopped`` or ``failed``: a person asked. Raises as `open`; nothing while it is
         trying.
         """
-        if self._keeper is not None and not self._keeper.done():
+        if self._reopening or (self._keeper is not None and not self._keeper.done()):
             return
+        self._reopening = True
         self._daemon.forgive()
         self._user.state_changed("reconnecting", "")
         try:
             await self._connect(start=True)
         except RuntError as error:
-            self._user.state_changed("failed", error.message)
+            self._user.state_changed("failed", str(error))
             raise
+        finally:
+            self._reopening = False
         self._keeper = asyncio.create_task(self._keep(), name="notebook link")
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from runt.errors import ConnectionLost, RuntError
+from runt.errors import ConnectionLost, RequestError, RuntError
 from runt.notebook.cell import CellKey
 from runt.notebook.notebook_document import NotebookDocument
 from runt.notebook.observers import Observers, Subscription
@@ -87,6 +87,7 @@ class Notebook:
         self._welcome: Welcome | None = None
         self._session = SessionStatus()
         self._by_path = False
+        self._telling = False
         self._resumed = asyncio.Event()
         self.blobs = BlobStore(places.blobs)
         self._executions = Executions(self.blobs, self._ask_result)
@@ -247,7 +248,13 @@ class Notebook:
     # connection
 
     async def writable(self) -> None:
-        """Wait while the connection is congested: for loops that write faster than the daemon reads."""
+        """Wait while the connection is congested: for loops that write faster than the daemon reads.
+
+        Raises:
+            RequestError: ``role``: this notebook was opened to be looked at.
+        """
+        if self.role == "view":
+            raise RequestError("role", "this notebook was opened for viewing only", hint="open it to edit")
         while self._link.connection is not None and self._link.connection.congested:
             self._resumed.clear()
             await self._resumed.wait()
@@ -329,9 +336,9 @@ class Notebook:
                 if presence.peer != self.peer_id:
                     self._presence.received(presence)
             case EventReceived(event=Event(name="notice", data=data)):
-                self._observers.deliver(Notice(str(data.get("text", ""))))
+                self._tell(Notice(str(data.get("text", ""))))
             case EventReceived(event=other):
-                self._observers.deliver(DaemonEvent(other.name, other.data))
+                self._tell(DaemonEvent(other.name, other.data))
 
     def resumed(self, connection: Connection) -> None:
         self._replica.flush()
@@ -414,20 +421,33 @@ class Notebook:
             connection.send(connection.session.presence(presence))
 
     def _presence_changed(self, peer: str, presence: Presence | None) -> None:
-        self._observers.deliver(PresenceChanged(peer, presence))
+        self._tell(PresenceChanged(peer, presence))
+
+    def _tell(self, event: PeerEvent) -> None:
+        """Tell the observers. One that fails is reported: the connection must not pay for it."""
+        try:
+            self._observers.deliver(event)
+        except Exception as error:  # noqa: BLE001 - somebody else's code
+            message = "an observer of a notebook failed"
+            asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
 
     def _edited(self) -> None:
         self._spill.edited()
+        if self._state != "connected" and not self._telling:
+            # Who is away wants to see how much waits; once per turn of the loop is enough.
+            self._telling = True
+            asyncio.get_running_loop().call_soon(self._status_changed)
 
     def _document_replaced(self, which: Which) -> None:
         if which == "r":
             self._runtime_subscription.close()
             self._runtime_subscription = self.runtime.observe(self._runtime_changed)
             self._executions.replaced(self.runtime)
-        self._observers.deliver(DocumentReplaced(which))
+        self._tell(DocumentReplaced(which))
 
     def _runtime_changed(self, change: RuntimeChange) -> None:
         self._executions.changed(change, self.runtime)
 
     def _status_changed(self) -> None:
-        self._observers.deliver(StatusChanged(self.status))
+        self._telling = False
+        self._tell(StatusChanged(self.status))

@@ -9,11 +9,12 @@ Sync order on each connection: see `runt.protocol.session`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Literal
 
-from runt.errors import DamagedUpdate, LocalProtocolError
-from runt.notebook.crdt import REMOTE, Applied, Origin
+from runt.errors import DamagedUpdate, LocalProtocolError, RuntError
+from runt.notebook.crdt import REMOTE, Applied, CrdtDocument, Origin
 from runt.notebook.notebook_document import NotebookDocument
 from runt.notebook.observers import Subscription
 from runt.notebook.runtime_document import RuntimeDocument
@@ -120,7 +121,7 @@ class Replica:
         if event.kind is SyncKind.STEP1:
             self._answer(document, event.data)
             return
-        applied = document.apply(event.data)
+        applied = _apply(document, event.data)
         if event.kind is SyncKind.STEP2:
             self._healing.discard("n")
             self._received.add("n")
@@ -184,7 +185,7 @@ class Replica:
             return  # we hold nothing of R that the daemon lacks
         runtime = self._next_runtime or self.runtime
         try:
-            applied = runtime.apply(event.data)
+            applied = _apply(runtime, event.data)
         except DamagedUpdate:
             runtime.poisoned = True  # discarded at the next connection, whatever the damage was
             raise
@@ -205,3 +206,17 @@ class Replica:
         if which not in self._healing and self._connection is not None and self._connection.alive:
             self._healing.add(which)
             self._connection.send(self._connection.session.sync(which, SyncKind.STEP1, state))
+
+
+def _apply(document: CrdtDocument, update: bytes) -> Applied:
+    """Apply a remote update. An observer that fails is reported and costs neither the sync nor the
+    connection.
+    """
+    try:
+        return document.apply(update)
+    except RuntError:
+        raise
+    except Exception as error:  # noqa: BLE001 - somebody's observer, after the update was applied
+        message = "an observer of a document failed"
+        asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
+        return Applied.CHANGED

@@ -182,7 +182,11 @@ class SmallConnection(asyncio.Protocol):
     def acknowledge(self) -> None:
         assert self.room is not None
         number = self.session.received_n
-        status = SessionStatus(epochs=self.room.epochs(), received_n=number, journaled_n=number, ready=True)
+        assert self.hello is not None
+        role = self.hello.role
+        status = SessionStatus(
+            epochs=self.room.epochs(), role=role, received_n=number, journaled_n=number, ready=True
+        )
         self.send(self.session.status(status))
 
     def respond(self, request: Request, answer: object) -> None:

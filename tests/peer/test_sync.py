@@ -151,3 +151,53 @@ async def test_clients_converge_whatever_is_cut(scene: Scene, seed: int) -> None
     await until(lambda: sources(clients[0]) == sources(clients[1]) == room.sources(), "agreement")
     text = "".join(room.sources())
     assert all(text.count(token) == 1 for token in tokens)
+
+
+async def test_an_idle_client_has_no_timer(scene: Scene) -> None:
+    """Nothing wakes an idle client; with an editor attached it is the heartbeat alone."""
+    scene.daemon.add_room(sources=("a",))
+    notebook = await scene.open()
+    await notebook.synced()
+
+    def timers() -> list[asyncio.TimerHandle]:
+        scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+        return [handle for handle in scheduled if not handle.cancelled()]
+
+    assert timers() == []
+    notebook.set_presence(cell=notebook.cells.ids[0])
+    assert timers() == []
+    notebook.set_presence(cell=notebook.cells.ids[0], head=1)
+    await until(
+        lambda: [handle for handle in timers() if handle.when() - asyncio.get_running_loop().time() > 10], ""
+    )
+    assert len(timers()) == 1
+
+
+async def test_an_observer_that_fails_costs_no_sync(scene: Scene) -> None:
+    """A bug in somebody's observer is reported to the loop; updates go on arriving on the same connection."""
+    room = scene.daemon.add_room(sources=("a",))
+    notebook = await scene.open()
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: reported.append(context["exception"])
+    )
+
+    def fail(change: object) -> None:
+        raise ZeroDivisionError
+
+    notebook.document.observe(fail)
+    for number in range(3):
+        room.document.insert_cell(0, "code", str(number), origin="test")
+    await until(lambda: len(notebook.cells) == 4, "the cells")
+    assert [type(error) for error in reported] == [ZeroDivisionError] * 3
+    assert len(scene.daemon.hellos) == 1
+
+
+async def test_who_only_looks_cannot_write(scene: Scene) -> None:
+    """A notebook opened with the role ``view`` refuses to be written through the API."""
+    scene.daemon.add_room(sources=("a",))
+    notebook = await scene.client().open_notebook("/work/a.ipynb", role="view")
+    with pytest.raises(RequestError) as caught:
+        await notebook.cells.create("b")
+    assert caught.value.code == "role"
+    assert sources(notebook) == ["a"]
