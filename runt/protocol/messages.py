@@ -45,9 +45,8 @@ class Hello(
 ):
     """The client's first frame.
 
-    A notebook channel names its room by exactly one of ``path`` (absolute), ``id`` (the room's UUID) and
-    ``new`` (a fresh untitled one). ``id`` and ``path`` together mean: that id, or else that path (a
-    reconnect).
+    A notebook channel names its room by exactly one of ``path`` (absolute), ``id`` (the room's UUID) and ``new``
+    (with ``path``: that file is made; without: untitled).
     """
 
     protocol: int

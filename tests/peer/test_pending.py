@@ -94,7 +94,7 @@ async def test_a_file_that_cannot_be_written_is_said(scene: Scene, monkeypatch: 
     await notebook.cells.create("x")
     notebook.spill()
     assert "no space" in notebook.status.detail
-    assert [entry.spilled for entry in notebook._replica.local.entries] == [False]
+    assert [entry.spilled for entry in notebook._session.replica.local.entries] == [False]
     await until(lambda: room.sources() == ["x"], "the change")
     scene.daemon.connections[0].acknowledge()
     await until(lambda: not notebook.status.waiting, "the acknowledgement")

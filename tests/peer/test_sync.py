@@ -98,7 +98,7 @@ async def test_a_daemon_that_does_not_read_delays_nothing_and_loses_nothing(scen
     key = notebook.cells.ids[0]
     block = "x" * 65_536
     count = 0
-    while notebook._link.connection is not None and not notebook._link.connection.congested:
+    while notebook._session.link.connection is not None and not notebook._session.link.connection.congested:
         notebook.document.cell(key).splice(0, 0, block, "test")
         count += 1
     for _ in range(20):
@@ -106,7 +106,7 @@ async def test_a_daemon_that_does_not_read_delays_nothing_and_loses_nothing(scen
         count += 1
     writing = asyncio.ensure_future(notebook.cells.create("late"))
     assert notebook.status.waiting == count
-    assert notebook._replica.local.unsent()
+    assert notebook._session.replica.local.unsent()
     peer.transport.resume_reading()
     await writing
     await until(lambda: len(room.sources()) == 2 and len(room.sources()[0]) > len(block), "the edits")
