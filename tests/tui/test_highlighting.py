@@ -10,12 +10,13 @@ from tree_sitter import Parser
 
 from runt.tui import highlighting
 
-SOURCE = '''@cache
-class A(Base):
-    """é 漢字"""
-    def f(self, x: int = 3) -> str:
-        return f"é {x + 1!r} {len(x)}\\n" or None  # hi 😀
-'''.split("\n")
+SOURCE = [
+    "@cache",
+    "class A(Base):",
+    '    """é 漢字"""',
+    "    def f(self, x: int = 3) -> str:",
+    '        return f"é {x + 1!r} {len(x)}\\n" or None  # hi 😀',
+]
 
 
 def named(lines: list[str], language: str) -> list[list[tuple[str, str]]]:

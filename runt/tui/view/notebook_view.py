@@ -72,6 +72,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
     DEFAULT_CSS = DEFAULT_CSS
     COMPONENT_CLASSES: ClassVar[set[str]] = COMPONENT_CLASSES
     ALLOW_MAXIMIZE = False
+    ALLOW_SELECT = False
 
     _placed = PlacedLayout()
 
@@ -150,6 +151,20 @@ class NotebookView(ScrollableContainer, can_focus=True):
             or self._pictures.busy
             or not self._themed
         )
+
+    @property
+    def cells_read(self) -> int:
+        """How many cells have been read since the start: tests count them."""
+        return self._loader.touched
+
+    @property
+    def clock_is_running(self) -> bool:
+        """A visible cell runs and its elapsed time is kept up to date."""
+        return self._clock_timer is not None
+
+    def top_of(self, key: str) -> int:
+        """First row of a cell in the document. KeyError when it is not shown."""
+        return self._model.top(key)
 
     @property
     def own_name(self) -> str:
@@ -752,7 +767,14 @@ class NotebookView(ScrollableContainer, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """Focus the cell; open it when its source was clicked."""
         place = self._model.locate(self._first_row + event.y)
-        if place is None or event.widget is not self:
+        # A click that the editor let through: its coordinates are the editor's.
+        if (
+            self._editor is not None
+            and event.widget is not None
+            and self._editor in event.widget.ancestors_with_self
+        ):
+            return
+        if place is None:
             return
         event.stop()
         self.focus_cell(place.key, visible=False)
