@@ -30,7 +30,7 @@ def match_cells(document: NotebookDocument, file: FileNotebook) -> dict[int, Cel
 
     Deleted cells of the document are matched by id only.
     """
-    live = [document.cell(key) for key in document.keys()]  # noqa: SIM118 - it is no mapping
+    live = list(map(document.cell, document.keys()))
     in_file = dict(_unique((cell.file_id, index) for index, cell in enumerate(file.cells)))
     matched: dict[int, CellKey] = {}
     for id_, key in _unique((_id_of(cell), cell.key) for cell in live):

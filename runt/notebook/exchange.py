@@ -74,7 +74,7 @@ def file_from_document(
     minor = minor_version(document)
     known = _KnownCells(base)
     cells: list[FileCell] = []
-    live = [document.cell(key) for key in document.keys()]  # noqa: SIM118 - it is no mapping
+    live = list(map(document.cell, document.keys()))
     taken = {cell.file_id for cell in live if cell.file_id is not None}
     for cell in live:
         old = known.take(cell)

@@ -85,7 +85,7 @@ class FileNotebook:
 
     nbformat_minor: int = DEFAULT_MINOR
     metadata: dict[str, Any] = field(default_factory=dict)
-    cells: Sequence[FileCell] = ()
+    cells: list[FileCell] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     style: FileStyle = FileStyle()
     order: Sequence[str] = field(default=(), compare=False)

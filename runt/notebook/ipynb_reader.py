@@ -93,7 +93,7 @@ def read_cell(fields: object, minor: int, raw: bytes | None) -> FileCell:
         raise ValueError("its source is neither text nor a list of lines")
     file_id = fields.get("id")
     known = _KNOWN_OF_CODE if type_ == "code" else _KNOWN_OF_EVERY_CELL
-    extra = {key: value for key, value in fields.items() if key not in known}
+    extra = {} if fields.keys() <= known else {key: fields[key] for key in fields if key not in known}
     if file_id is not None and (not isinstance(file_id, str) or minor < MIN_MINOR_WITH_IDS):
         extra["id"] = file_id
         file_id = None

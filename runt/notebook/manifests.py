@@ -202,8 +202,11 @@ def _expect(value: object, *kinds: type) -> Any:
 
 def joined(value: object) -> object:
     """A list of lines as one string; anything else as it is."""
-    if isinstance(value, list) and all(isinstance(line, str) for line in value):
-        return "".join(value)
+    if isinstance(value, list):
+        try:
+            return "".join(value)
+        except TypeError:  # something in it is no text
+            return value
     return value
 
 

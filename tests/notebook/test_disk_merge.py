@@ -30,7 +30,7 @@ def said(document: NotebookDocument) -> FileNotebook:
 
 
 def sources(document: NotebookDocument) -> list[str]:
-    return [document.cell(key).source for key in document.keys()]
+    return [cell.source for cell in map(document.cell, document.keys())]
 
 
 def updates_of(document: NotebookDocument) -> list[bytes]:
@@ -148,11 +148,11 @@ def test_moving_one_cell_moves_one_cell() -> None:
     """Only the cell that moved gets a new place."""
     file = notebook(*(code(str(n), f"i{n}") for n in range(20)))
     document = document_from_file(file, ROOM)
-    before = {key: document.cell(key).pos for key in document.keys()}
+    before = {cell.key: cell.pos for cell in map(document.cell, document.keys())}
     cells = list(file.cells)
     cells.append(cells.pop(3))
     keys = equalise(document, replace(file, cells=cells), "disk")
-    moved = [key for key in document.keys() if document.cell(key).pos != before[key]]
+    moved = [cell.key for cell in map(document.cell, document.keys()) if cell.pos != before[cell.key]]
     assert moved == [keys[19]]
 
 
