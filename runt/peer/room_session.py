@@ -159,7 +159,7 @@ class RoomSession:
         first, welcome = self.first_hello, self.welcome
         if welcome is None:
             return first
-        path = welcome.path
+        path = self._path(welcome)
         again: dict[str, Any] = {"path": path} if self._by_path and path else {"id": welcome.room}
         return Hello(
             protocol=PROTOCOL_VERSION,
@@ -171,10 +171,19 @@ class RoomSession:
         )
 
     def fall_back(self, refusal: Refusal) -> bool:
-        if self.welcome is None or self._by_path or not self.welcome.path or refusal.code != "not_found":
+        if (
+            self.welcome is None
+            or self._by_path
+            or not self._path(self.welcome)
+            or refusal.code != "not_found"
+        ):
             return False
         self._by_path = True
         return True
+
+    def _path(self, welcome: Welcome) -> str | None:
+        # A save-as since the Welcome gave the room another file.
+        return self.replica.runtime.file.path or welcome.path
 
     def welcomed(self, connection: Connection, welcome: Welcome) -> None:
         self.welcome = welcome

@@ -45,8 +45,8 @@ class Hello(
 ):
     """The client's first frame.
 
-    A notebook channel names its room by exactly one of ``path`` (absolute), ``id`` (the room's UUID) and ``new``
-    (with ``path``: that file is made; without: untitled).
+    A notebook channel names its room by exactly one of ``path`` (absolute), ``id`` (the room's UUID) and
+    ``new`` (with ``path``: that file is made; without: untitled).
     """
 
     protocol: int
