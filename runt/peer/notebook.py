@@ -146,8 +146,9 @@ class Notebook:
         ]
 
     async def start_kernel(self, name: str | None = None, *, cwd: str | None = None) -> None:
-        """Start the kernel in ``cwd`` (else the notebook's directory, else this process's), with this process's
-        environment, umask and time zone.
+        """Start the kernel in ``cwd`` (else the notebook's directory, else this process's).
+
+        It gets this process's environment, umask and time zone.
         """
         surroundings = kernel_surroundings(self.path)
         await self.request("kernel.start", name=name, **surroundings | ({"cwd": cwd} if cwd else {}))
