@@ -21,7 +21,7 @@ from runt.peer.client import Client
 from runt.peer.execution import Execution, Result
 from runt.peer.notebook import Notebook
 from runt.peer.output_stream import OutputShown, StreamText
-from runt.store.atomic_file import read_file, write_file
+from runt.store.atomic_file import ANY, read_file, write_file
 
 LIVE_KERNEL = frozenset({"starting", "ready", "restarting"})
 
@@ -39,7 +39,7 @@ def _copy(source: Path, output: Path) -> Path:
     if not target.exists():
         target = new_notebook_path(str(output))
     data, _ = read_file(source)
-    write_file(target, data)
+    write_file(target, data, expected_sha256=ANY if target.exists() else None)
     return target
 
 

@@ -67,7 +67,7 @@ VARIED: dict[str, Sequence[str]] = {
     ],
     "magics": [
         "%%writefile made.txt\nhello",
-        "%cd .",
+        "%env RUNT_TOUR=1",
         "!echo from the shell",
         "import os; sorted(name for name in os.listdir() if name.endswith('.txt'))",
         "%pwd\nNone",
