@@ -124,7 +124,7 @@ async def test_first_paint_touches_only_what_is_visible() -> None:
 
 
 async def measured(count: int, act: str) -> tuple[int, int]:
-    """Strips painted, and rows asked for, when one thing happens in a notebook of ``count`` cells."""
+    """Strips painted and rows asked for when one thing happens in a notebook of ``count`` cells."""
     notebook, keys = long_notebook(count)
     notebook.begin(keys[1])
     with notebook.runtime.transaction("daemon"):
@@ -156,7 +156,7 @@ async def measured(count: int, act: str) -> tuple[int, int]:
 
 @pytest.mark.parametrize("act", ["key", "tick", "unseen"])
 async def test_what_is_painted_does_not_depend_on_the_size(act: str) -> None:
-    """A key or an output tick paints the same few rows in 20 and in 1000 cells; what is not seen paints none."""
+    """A key or an output tick paints the same few rows at 20 and at 1000 cells; the unseen paints none."""
     small, large = await measured(20, act), await measured(1000, act)
     assert small == large
     rows = {"key": 4, "tick": 1, "unseen": 0}[act]

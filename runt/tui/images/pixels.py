@@ -7,6 +7,7 @@ whose header says more than ``MAX_PIXELS``, and every byte that goes on is encod
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -55,8 +56,12 @@ def _open(data: bytes) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own cap is lower
+            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise UnreadablePicture("too many pixels to show") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise UnreadablePicture("not a readable picture") from error
     return image
 
@@ -68,7 +73,7 @@ def picture_info(data: bytes) -> PictureInfo:
     if width < 1 or height < 1:
         raise UnreadablePicture("an empty picture")
     if width * height > MAX_PIXELS:
-        raise UnreadablePicture(f"{width}×{height} pixels are too many to show")
+        raise UnreadablePicture("too many pixels to show")
     return PictureInfo(width, height, image.format or "")
 
 

@@ -33,7 +33,7 @@ MAX_FRAMES = 6
 MAX_TRACEBACK_LINES = 400
 MAX_WHERE_CELLS = 30
 
-_CELL = re.compile(r"^(?:Cell|Input) In ?\[(\d+)\], line (\d+)(?:, in (.+))?$")
+_CELL = re.compile(r"^\s*(?:Cell|Input) In ?\[(\d+)\], line (\d+)(?:, in (.+))?$")
 _FILE = re.compile(r"^File (\S.*?):(\d+)(?:, in (.+))?$")
 _PYTHON_FILE = re.compile(r'^\s*File "(.+)", line (\d+)(?:, in (.+))?$')
 _ARROW = re.compile(r"^-*> ?(\d+) ?(.*)$")
