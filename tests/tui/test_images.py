@@ -7,7 +7,9 @@ import io
 import os
 import pty
 import re
+import struct
 import threading
+import zlib
 
 import pytest
 from PIL import Image
@@ -43,11 +45,16 @@ def picture(
 
 def huge_header(side: int = 50_000) -> bytes:
     """A PNG whose header says that it has ``side`` × ``side`` pixels."""
-    import struct
-    import zlib
-
-    body = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"")),
+        (b"IEND", b""),
+    ]
+    parts = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +260,7 @@ def test_detection_without_asking(environ: dict[str, str], setting: str, mode: I
 
 
 def test_the_round_trip_on_a_terminal() -> None:
-    """The query goes out, the answer is read to its end, nothing of it is left to be typed, modes are restored."""
+    """The query goes out, the answer is read to its end, nothing is left to be typed, modes are restored."""
     import termios
 
     main, terminal = pty.openpty()
