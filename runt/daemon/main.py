@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Loads and saves run in threads, and a commit hops over two threads; each hop may wait this long for the
+# interpreter. While a notebook of 5000 cells was loaded, a typed character took 24 ms (median) to the other
+# client with Python's default of 5 ms, and 3 ms with this (November 2026, 2 busy cores).
+SWITCH_INTERVAL_S = 0.0005
+
 USAGE = "usage: python -m runt.daemon [--ready-fd N]"
 
 
@@ -56,6 +61,7 @@ class ReadyPipe:
 def main(arguments: Sequence[str]) -> int:
     """Run the daemon until it is asked to stop. Returns the exit status."""
     os.umask(0o077)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     match list(arguments):
         case []:
             pipe = ReadyPipe(None)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from runt.daemon.journal_care import JournalCare
 from runt.daemon.owned_tasks import OwnedTasks
 from runt.daemon.presence import PresenceTable
 from runt.daemon.requests import Requests
@@ -75,6 +76,7 @@ class Room:
         self.unsafe = ""  # why nothing can be journaled, or ""
         self.closing = False
         self.opening_notice = ""  # what the first peers should be told about how the room was loaded
+        self.care = JournalCare(self)
         self._presence = PresenceTable()
         self._presence_timer: asyncio.TimerHandle | None = None
         self._stopped_reading = False
@@ -147,6 +149,7 @@ class Room:
             log.info("room %s: the journal works again", self.id)
             self.notice("changes are saved in the journal again")
         self.log.committed(seq)
+        self.care.committed()
         if self._stopped_reading and self.journal.backlog_bytes <= MAX_BACKLOG_BYTES // 2:
             self._stopped_reading = False
             for channel in self.peers.values():
@@ -162,7 +165,8 @@ class Room:
         if not self.unsafe:
             log.error("room %s: journal failed: %s", self.id, error)
             self.notice(f"edits cannot be journaled: {error.message}")
-        self.unsafe = error.message
+            self.unsafe = error.message
+            self.care.failed()
 
     def _stop_reading(self) -> None:
         if not self._stopped_reading:

@@ -50,11 +50,6 @@ class RoomLog:
         return not self._dirty and self._done == self._burst and not self._waiting
 
     @property
-    def last_seq(self) -> int | None:
-        """The journal's number of the newest append that is not committed yet."""
-        return self._seqs[-1][0] if self._seqs else None
-
-    @property
     def _dirty(self) -> bool:
         return bool(self._updates or self._side or self._executions)
 

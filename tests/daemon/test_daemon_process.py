@@ -88,6 +88,11 @@ async def test_a_vanished_socket_is_made_again(daemon: DaemonProcess) -> None:
     await daemon.control("ping")
 
 
+async def acknowledged(client: RawClient, number: int) -> None:
+    """Wait until that many of the client's frames are journaled."""
+    await client.until(lambda: client.status.journaled_n >= number, "some acknowledgements")
+
+
 async def test_acknowledged_edits_survive_kill_9(daemon: DaemonProcess) -> None:
     """Several generations of typing, each killed in the middle: every acknowledged character is there,
     once, in order.
@@ -102,8 +107,7 @@ async def test_acknowledged_edits_survive_kill_9(daemon: DaemonProcess) -> None:
         key = client.keys()[0]
         for _ in range(choose.randrange(20, 120)):
             client.type(key, choose.choice("abcé🎉\n"), len(client.document.cell(key).source))
-        acknowledged = choose.randrange(1, client.session.sent_n)
-        await client.until(lambda n=acknowledged: client.status.journaled_n >= n, "some acknowledgements")
+        await acknowledged(client, choose.randrange(1, client.session.sent_n))
         kept = client.status.journaled_n - 1  # the first content frame is the sync
         typed = client.sources()[0][: len(typed) + kept]
         await daemon.kill_and_start()
@@ -245,8 +249,9 @@ async def test_another_user_is_not_served(daemon: DaemonProcess) -> None:
         directory.chmod(0o755)
     daemon.places.socket.chmod(0o666)
     script = (
-        f"import os, socket; os.setuid(65534); s = socket.socket(socket.AF_UNIX); s.connect({str(daemon.places.socket)!r});"
-        "s.settimeout(20)\ntry: print(s.recv(100))\nexcept ConnectionError: print(b'')"
+        "import os, socket; os.setuid(65534); s = socket.socket(socket.AF_UNIX);"
+        f"s.connect({str(daemon.places.socket)!r}); s.settimeout(20)\n"
+        "try: print(s.recv(100))\nexcept ConnectionError: print(b'')"
     )
     done = await asyncio.to_thread(
         subprocess.run, [sys.executable, "-c", script], capture_output=True, text=True
