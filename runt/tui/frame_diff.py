@@ -12,11 +12,13 @@ call ``forget()``.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
+from rich.color import ColorSystem
 from rich.console import Console
 from rich.segment import Segment
+from rich.style import Style
 from textual.strip import Strip
 
 # A row as painted: column (cells) → (end column, strip).
@@ -27,6 +29,10 @@ Row = dict[int, tuple[int, Strip]]
 # landmarks.
 MIN_SHIFT_ROWS = 8
 MIN_LANDMARK_CELLS = 20
+# Text that stands on more rows than this says nothing about where the page went.
+MAX_LANDMARK_PLACES = 4
+# The left margin does not count: it holds the focus bar, which moves by itself (cells).
+LANDMARK_MARGIN_CELLS = 6
 # Rows that must agree on the shift, and how much better than "did not move" it has to be.
 MIN_SHIFT_VOTES = 6
 MIN_SHIFT_ADVANTAGE = 2
@@ -54,17 +60,17 @@ class FrameDiff:
         if size != self._size:
             self._size = size
             self._rows = [{} for _ in range(size[1])]
-        out: list[str] = []
+        pen = _Pen(console)
         if (shift := self._find_shift(update)) is not None:
-            out.append(self._scroll(*shift))
+            pen.control(self._scroll(*shift))
         for y in sorted(update):
             if 0 <= y < len(self._rows):
-                out.extend(self._encode_row(y, update[y], console))
-        return "".join(out)
+                self._draw_row(y, update[y], pen)
+        return pen.finish()
 
     # -- rows --------------------------------------------------------------
 
-    def _encode_row(self, y: int, row: Row, console: Console) -> Iterator[str]:
+    def _draw_row(self, y: int, row: Row, pen: _Pen) -> None:
         shown = self._rows[y]
         for x, (end, strip) in row.items():
             before = shown.get(x)
@@ -77,7 +83,8 @@ class FrameDiff:
             if before is not None and before[0] == end and before[1].cell_length == strip.cell_length:
                 skipped, changed = _changed(before[1], strip)
             if changed.cell_length:
-                yield f"\x1b[{y + 1};{x + skipped + 1}H{changed.render(console)}"
+                pen.control(f"\x1b[{y + 1};{x + skipped + 1}H")
+                pen.draw(changed)
 
     # -- scrolling ---------------------------------------------------------
 
@@ -90,35 +97,39 @@ class FrameDiff:
         for y, row in enumerate(self._rows):
             if (landmark := _landmark(row)) is not None:
                 seen.setdefault(landmark, []).append(y)
-        votes: Counter[int] = Counter()
+        votes: dict[int, list[int]] = {}
         for y, row in update.items():
-            if (landmark := _landmark(row)) is not None and len(seen.get(landmark, ())) == 1:
-                votes[seen[landmark][0] - y] += 1
+            places = seen.get(landmark, ()) if (landmark := _landmark(row)) is not None else ()
+            if len(places) <= MAX_LANDMARK_PLACES:
+                for place in places:
+                    votes.setdefault(place - y, []).append(y)
         if not votes:
             return None
-        k, count = votes.most_common(1)[0]
-        if k == 0 or count < MIN_SHIFT_VOTES or count < votes[0] * MIN_SHIFT_ADVANTAGE:
+        k, moved = max(votes.items(), key=lambda vote: len(vote[1]))
+        if k == 0 or len(moved) < MIN_SHIFT_VOTES or len(moved) < len(votes.get(0, ())) * MIN_SHIFT_ADVANTAGE:
             return None
-        top, bottom = min(update), max(update)
-        # The region is scrolled whole: every row of it must be in the update, at full width.
-        if len(update) != bottom - top + 1 or abs(k) >= bottom - top or bottom >= len(self._rows):
-            return None
-        if any(not _spans(row, self._size[0]) for row in update.values()):
+        # From the first row that moved (or came) to the last: what stands still above and below is left
+        # alone.
+        top, bottom = min(min(moved), min(moved) + k), max(max(moved), max(moved) + k)
+        # The terminal scrolls whole rows: each must be in the update, at full width.
+        if abs(k) >= bottom - top or any(
+            not _spans(update.get(y), self._size[0]) for y in range(top, bottom + 1)
+        ):
             return None
         return top, bottom, k
 
     def _scroll(self, top: int, bottom: int, k: int) -> str:
-        block, empty = self._rows[top : bottom + 1], [{} for _ in range(abs(k))]
+        block = self._rows[top : bottom + 1]
+        empty: list[Row] = [{} for _ in range(abs(k))]
         self._rows[top : bottom + 1] = [*block[k:], *empty] if k > 0 else [*empty, *block[:k]]
         self.scrolls += 1
         direction = "S" if k > 0 else "T"
-        return f"\x1b[0m\x1b[{top + 1};{bottom + 1}r\x1b[{abs(k)}{direction}\x1b[r"
+        return f"\x1b[{top + 1};{bottom + 1}r\x1b[{abs(k)}{direction}\x1b[r"
 
 
-def _spans(row: Row, width: int) -> bool:
-    """Whether the strips of ``row`` cover all ``width`` columns: only then may the row be moved by the
-    terminal."""
-    return sum(end - x for x, (end, _) in row.items()) >= width
+def _spans(row: Row | None, width: int) -> bool:
+    """Whether the strips of ``row`` cover all ``width`` columns: only then may the terminal move the row."""
+    return row is not None and sum(end - x for x, (end, _) in row.items()) >= width
 
 
 def _landmark(row: Row) -> tuple[int, int, str] | None:
@@ -129,7 +140,7 @@ def _landmark(row: Row) -> tuple[int, int, str] | None:
     end, strip = row[x]
     if end - x < MIN_LANDMARK_CELLS:
         return None
-    text = strip.text
+    text = strip.text[LANDMARK_MARGIN_CELLS:]
     return (x, end, text) if text.strip() else None
 
 
@@ -146,3 +157,74 @@ def _changed(before: Strip, after: Strip) -> tuple[int, Strip]:
         tail += 1
     skipped = sum(segment.cell_length for segment in new[:head])
     return skipped, Strip(new[head : len(new) - tail])
+
+
+Codes = tuple[str, str, str]
+_PLAIN: Codes = ("", "", "")
+_SYSTEMS = {
+    "standard": ColorSystem.STANDARD,
+    "256": ColorSystem.EIGHT_BIT,
+    "truecolor": ColorSystem.TRUECOLOR,
+}
+
+
+@lru_cache(maxsize=4096)
+def _codes(style: Style, system: ColorSystem) -> Codes:
+    """SGR parameters of a style: attributes, foreground, background; each may be empty."""
+    color, background = style.color, style.bgcolor
+    return (
+        Strip.render_ansi(style.without_color, system),
+        ";".join(color.downgrade(system).get_ansi_codes()) if color is not None else "",
+        ";".join(background.downgrade(system).get_ansi_codes(foreground=False))
+        if background is not None
+        else "",
+    )
+
+
+class _Pen:
+    """Writes segments one after the other, saying of each style only what differs from the one before.
+
+    Rich resets after every segment and says everything again: twice the bytes. The pen begins and ends plain.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._system = _SYSTEMS.get(console.color_system or "", ColorSystem.TRUECOLOR)
+        self._codes = _PLAIN
+        self._out: list[str] = []
+
+    def control(self, sequence: str) -> None:
+        """Write a sequence that does not change the style."""
+        self._out.append(sequence)
+
+    def draw(self, segments: Iterable[Segment]) -> None:
+        """Write text in its styles."""
+        for text, style, _ in segments:
+            if not text:
+                continue
+            self._take(_PLAIN if style is None else _codes(style, self._system))
+            if style is not None and style.link:
+                self._out.append(f"\x1b]8;id={style.link_id};{style.link}\x1b\\{text}\x1b]8;;\x1b\\")
+            else:
+                self._out.append(text)
+
+    def _take(self, codes: Codes) -> None:
+        if codes == self._codes:
+            return
+        before, self._codes = self._codes, codes
+        if codes[0] != before[0]:
+            # Attributes have no reliable "off" of their own: reset, and say everything.
+            self._out.append(f"\x1b[{';'.join(('0', *(code for code in codes if code)))}m")
+            return
+        changes = [
+            new or default
+            for old, new, default in ((before[1], codes[1], "39"), (before[2], codes[2], "49"))
+            if old != new
+        ]
+        self._out.append(f"\x1b[{';'.join(changes)}m")
+
+    def finish(self) -> str:
+        """Return everything written, ending plain."""
+        if self._codes != _PLAIN:
+            self._out.append("\x1b[0m")
+            self._codes = _PLAIN
+        return "".join(self._out)

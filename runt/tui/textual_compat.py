@@ -118,7 +118,7 @@ def _start_timer(timer: Timer) -> None:
     fires.
     """
     context = None
-    if active_app.get(None) is None and isinstance(app := timer.target.app, TerminalApp):
+    if active_app.get(None) is None and isinstance(app := getattr(timer.target, "app", None), TerminalApp):
         context = app.home_context()
     timer._task = asyncio.get_running_loop().create_task(timer._run_timer(), name=timer.name, context=context)
 
@@ -139,7 +139,7 @@ class TerminalApp(App[Result]):
         self._terminal_gone = False
         self._home: Context | None = None
         self.frames_dropped = 0
-        Timer._start = _start_timer  # type: ignore[method-assign]
+        Timer._start = _start_timer  # type: ignore[method-assign, assignment]
 
     def home_context(self) -> Context:
         """Return a copy of the context that the app's own messages are handled in."""
@@ -167,7 +167,7 @@ class TerminalApp(App[Result]):
         )
         cursor = self.screen.outer_size.clamp_offset(self.cursor_position)
         if text or cursor != self._previous_cursor_position:
-            super()._display(screen, _Encoded(text))
+            super()._display(screen, _Encoded(text))  # type: ignore[arg-type]
         else:
             self.post_display_hook()
 
@@ -310,7 +310,7 @@ class OpenTextArea(TextArea):
         # Assigning would run the watcher, which scrolls to the cursor.
         self.set_reactive(TextArea.selection, selection)
         self._matching_bracket_location = None
-        self._recompute_cursor_offset()
+        self._recompute_cursor_offset()  # type: ignore[no-untyped-call]
         self._refresh_size()
         self.refresh()
         self.post_message(self.Changed(self))
@@ -320,7 +320,7 @@ class OpenTextArea(TextArea):
     @property
     def cursor_offset(self) -> Offset:
         """The cursor in the wrapped document: (cells, rows) from its top left corner."""
-        self._recompute_cursor_offset()
+        self._recompute_cursor_offset()  # type: ignore[no-untyped-call]
         x, y = self._cursor_offset
         return Offset(x, y)
 

@@ -1,4 +1,5 @@
-"""An open notebook without a daemon: two documents in memory and a kernel that adds one line of output to what it runs.
+"""An open notebook without a daemon: two documents in memory and a kernel that adds one line of output to
+what it runs.
 
 It answers requests at once and remembers them, for tests of the app. It is not a simulation of the daemon.
 """
@@ -138,7 +139,9 @@ class MemorySession:
             hash_ = source_hash(self.document.cell(key).source)
             self.writer.begin(key, f"execution-{self._count}", hash_, "me", now, now)
             self.writer.set_execution(key, count=self._count, status="ok", ended=now + 0.038)
-            self.writer.append_output(key, encode(StreamManifest(name="stdout", text=ContentRef(inline=text))))
+            self.writer.append_output(
+                key, encode(StreamManifest(name="stdout", text=ContentRef(inline=text)))
+            )
 
     def connection(self, state: ConnectionState, waiting: int = 0, detail: str = "") -> None:
         self._status = ConnectionStatus(state, waiting, detail)
@@ -158,7 +161,9 @@ class MemorySession:
 def memory_session(cells: Sequence[NewCell | str], **options: Any) -> MemorySession:
     """A session with these cells (text: code cells), a saved file and no kernel."""
     document = NotebookDocument.create("room", metadata={"language_info": {"name": "python"}})
-    document.insert_cells(0, [NewCell("code", cell) if isinstance(cell, str) else cell for cell in cells], "file")
+    document.insert_cells(
+        0, [NewCell("code", cell) if isinstance(cell, str) else cell for cell in cells], "file"
+    )
     runtime = RuntimeDocument.create("host")
     session = MemorySession(document, runtime, **options)
     session.file(saved_at=1.0)
