@@ -1,13 +1,12 @@
 """The notebook on the screen: one container that paints every cell itself and holds one real child, the
 editor.
 
-It is not the editor, decides no command and changes no document. Cells are rows of the row model;
-`render_line` answers from cached strips; changes of the documents are collected and shown at most thirty
-times a second. Longer than other files because everything that may move a row on the screen is here, in one
-place.
+It is not the editor, decides no command and changes no document. What may move on the screen is in
+`anchored_rows`; here changes of the documents are collected, shown at most thirty times a second, and painted
+from cached strips. Longer than other files because it is the one place where documents, editor, clock and
+screen meet.
 
-Invariant: what a person looks at does not move unless they move it: heights that change above the first
-visible row are taken up by the scroll offset in the same layout.
+Invariant: a change costs the rows it changes, whatever the size of the notebook.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.containers import ScrollableContainer
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.timer import Timer
@@ -29,19 +27,18 @@ from textual.widgets import TextArea
 from runt.tui.images.modes import ImageMode
 from runt.tui.outputs.looks import PLAIN_LOOKS, Looks
 from runt.tui.outputs.rendering import OutputContext
+from runt.tui.view.anchored_rows import AnchoredRows, Held
 from runt.tui.view.cell_loading import CellLoader
 from runt.tui.view.cell_strips import GUTTER_CELLS, PeerMark, body_width, cell_strip, initial_of
 from runt.tui.view.changes import ChangeCollector
 from runt.tui.view.messages import CellActivated, CellFocused
-from runt.tui.view.placed_layout import Extent, PlacedLayout
-from runt.tui.view.row_model import Anchor, Part, RowModel
+from runt.tui.view.row_model import Part
 from runt.tui.view.theming import COMPONENT_CLASSES, DEFAULT_CSS, resolve_looks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from textual._text_area_theme import TextAreaTheme
-    from textual.layout import Layout
 
     from runt.tui.view.source import NotebookSource
 
@@ -51,19 +48,10 @@ FLUSH_INTERVAL_S = 1 / 30
 CLOCK_INTERVAL_S = 1.0
 """How often a running cell's elapsed time moves."""
 
-MEASURE_SLICE_S = 0.004
-"""Time spent on unseen cells at once: well below the echo of a key."""
-
-MEASURE_PAUSE_S = 0.03
-MEASURES_PER_LAYOUT = 400
-"""Measured heights are applied together: each layout of the screen costs about 10 ms."""
-
-WHEEL_ROWS = 3
-
 PLACEHOLDER = "Nothing here yet. Press b to make the first cell."
 
 
-class NotebookView(ScrollableContainer, can_focus=True):
+class NotebookView(AnchoredRows, can_focus=True):
     """Shows a notebook.
 
     Posts `CellFocused` and `CellActivated`. All rows are document rows (from 0) unless said otherwise.
@@ -71,10 +59,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
 
     DEFAULT_CSS = DEFAULT_CSS
     COMPONENT_CLASSES: ClassVar[set[str]] = COMPONENT_CLASSES
-    ALLOW_MAXIMIZE = False
     ALLOW_SELECT = False
-
-    _placed = PlacedLayout()
 
     def __init__(
         self,
@@ -96,26 +81,21 @@ class NotebookView(ScrollableContainer, can_focus=True):
 
         self._source = source
         self._pictures = PictureStore(images, cell_pixels, send_graphics, self._picture_ready)
-        self._model = RowModel()
         self._drawing = OutputContext(width=80, blobs=source.blobs, pictures=self._pictures)
         self._loader = CellLoader(source, self._drawing)
         self._changes = ChangeCollector(self._wake)
         self._subscriptions: list[object] = []
         self._marks: dict[str, list[PeerMark]] = {}
-        self._extent = Extent()
         self._editor: Widget | None = None
         self._focused_cell: str | None = None
         self._laid_out_width = 0
         self._themed = False
         self._looks_now = PLAIN_LOOKS
-        self._held: tuple[Anchor | None, int] | None = None
+        self._held: Held | None = None
         """What must not move in the layout that is due after a change of width or theme."""
         self._flush_pending = False
         self._last_flush = 0.0
         self._clock_timer: Timer | None = None
-        self._measure_timer: Timer | None = None
-        self._measured: dict[str, int] = {}
-        self._settling = False
         self.placeholder = PLACEHOLDER
         self.lines_painted = 0
         """Strips made since the start: tests count them."""
@@ -288,7 +268,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
         loader.own_name, loader.editing = self._loader.own_name, self._loader.editing
         loader.editor_rows = self._loader.editor_rows
         self._loader = loader
-        self._model.doubt_all()
+        self._doubt_all()
         self._subscribe()
         self._follow_structure()
         self._relayout(anchor)
@@ -307,15 +287,6 @@ class NotebookView(ScrollableContainer, can_focus=True):
         return [self._paint_row(self._first_row + y).text.rstrip() for y in range(self._viewport_height)]
 
     # Life
-
-    @property
-    def layout(self) -> Layout:
-        """Children are where `place` says."""
-        return self._placed
-
-    def compose(self) -> Sequence[Widget]:
-        """The extent is the only permanent child."""
-        return [self._extent]
 
     def on_mount(self) -> None:
         """Look at the documents, and keep looking."""
@@ -368,8 +339,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
             self._looks_now = resolve_looks(self)
             self._themed = True
         if width != self._laid_out_width:
-            self._model.doubt_all()
-            self._measured.clear()
+            self._doubt_all()
             self._laid_out_width = width
         self._drawing = self._make_context()
         self._loader.context = self._drawing
@@ -397,20 +367,34 @@ class NotebookView(ScrollableContainer, can_focus=True):
         return self._looks_now
 
     @property
-    def _width(self) -> int:
-        return self.scrollable_content_region.width
-
-    @property
     def _editor_width(self) -> int:
         return body_width(self._width)
 
     @property
-    def _viewport_height(self) -> int:
-        return self.scrollable_content_region.height
+    def held_cell(self) -> str | None:
+        """The cell being edited."""
+        return self._loader.editing
 
     @property
-    def _first_row(self) -> int:
-        return self.scroll_offset.y
+    def ready(self) -> bool:
+        """Width and theme are known."""
+        return self._laid_out_width > 0
+
+    def settled(self) -> None:
+        """Other cells are visible: one of them may run."""
+        self._keep_clock()
+
+    def exact_rows(self, key: str) -> int:
+        """The height of a cell."""
+        return self._loader.load(key).shape.height
+
+    def exact_rows_of_unseen(self, key: str) -> int:
+        """The height of a cell of which nothing is kept."""
+        known = self._loader.get(key) is not None
+        rows = self._loader.load(key).shape.height
+        if not known:
+            self._loader.forget(key)
+        return rows
 
     def place(self, child: Widget, size: Size) -> Region | None:
         """Where a child is, in document rows (see `PlacedLayout`)."""
@@ -431,103 +415,9 @@ class NotebookView(ScrollableContainer, can_focus=True):
         key = self._loader.editing
         return 1 if key is None else len(self._loader.load(key).source_rows)
 
-    def _measure(self, key: str) -> int:
-        """The exact height of a cell."""
-        if not self._model.is_measured(key):
-            self._model.measure(key, self._loader.load(key).shape.height)
-        return self._model.height(key)
-
     def _remeasure(self, key: str) -> int:
         self._forget_strips(key)
         return self._model.measure(key, self._loader.load(key).shape.height)
-
-    def _visible_keys(self) -> list[str]:
-        return [key for key, _, _ in self._model.span(self._first_row, self._viewport_height)]
-
-    def _anchor(self) -> tuple[Anchor | None, int]:
-        """What must not move: the edited cell if its top is visible, else the first row whose cell is
-        measured; and its screen row.
-        """
-        first, rows = self._first_row, self._viewport_height
-        if first == 0 and self._loader.editing is None:
-            return None, 0
-        key = self._loader.editing
-        if key is not None and key in self._model and first <= (top := self._model.top(key)) < first + rows:
-            return self._model.anchor(top), top - first
-        for key, top, _ in self._model.span(first, rows):
-            if self._model.is_measured(key):
-                at = max(top, first)
-                return self._model.anchor(at), at - first
-        return self._model.anchor(first), 0
-
-    def _settle(self, *, at_end: bool = False) -> bool:
-        """Measure what is visible; what was measured stays where it is. True if rows moved."""
-        if self._settling or not self._viewport_height:
-            return False
-        self._settling = True
-        try:
-            moved = False
-            anchor = self._anchor()
-            for _ in range(self._viewport_height + 1):
-                keys = [k for k in self._visible_keys() if not self._model.is_measured(k)]
-                if not keys:
-                    break
-                for key in keys:
-                    if self._model.measure(key, self._loader.load(key).shape.height):
-                        moved = True
-                if at_end:
-                    self._set_first_row(self._model.total - self._viewport_height)
-                else:
-                    self._restore(anchor)
-        finally:
-            self._settling = False
-        self._keep_measuring()
-        self._keep_clock()
-        return moved
-
-    def _restore(self, anchor: tuple[Anchor | None, int]) -> None:
-        held, screen_row = anchor
-        if held is not None:
-            self._set_first_row(self._model.row_of(held) - screen_row)
-
-    def _set_first_row(self, row: int) -> None:
-        """Scroll without asking anyone: the virtual height follows in the same layout."""
-        row = max(0, min(row, self._model.total - self._viewport_height))
-        if row != self.scroll_y:
-            self.set_reactive(Widget.scroll_y, float(row))
-            self.set_reactive(Widget.scroll_target_y, float(row))
-            if self.show_vertical_scrollbar:
-                self.vertical_scrollbar.position = row
-
-    def _relayout(self, anchor: tuple[Anchor | None, int]) -> None:
-        """Heights or order changed: keep the anchor where it is and lay out again."""
-        if not self.is_mounted:
-            return
-        self._restore(anchor)
-        self._settle()
-        self._set_first_row(self._first_row)
-        self._lay_out()
-
-    def _lay_out(self, *, repaint: bool = True) -> None:
-        # Textual forgets the arrangement of the ancestors of what asks for a layout, not its own.
-        self._clear_arrangement_cache()
-        self.refresh(layout=True, repaint=repaint)
-
-    def _jump(self, row: int) -> None:
-        self._set_first_row(row)
-        self._settle()
-        self._lay_out()
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Paint other rows; measure those that were never seen."""
-        super().watch_scroll_y(old_value, new_value)
-        if round(old_value) == round(new_value):
-            return
-        at_end = new_value >= self.max_scroll_y > 0
-        if self._settle(at_end=at_end):
-            self._lay_out()
-        else:
-            self.refresh()
 
     # Changes of the documents
 
@@ -582,7 +472,7 @@ class NotebookView(ScrollableContainer, can_focus=True):
             else:
                 self._loader.forget(key)
                 self._forget_strips(key)
-                self._model.doubt(key)
+                self._doubt(key)
         if changes.queue:
             self._show_states(visible - changes.runs)
         if moved:
@@ -657,39 +547,6 @@ class NotebookView(ScrollableContainer, can_focus=True):
                 self._repaint_row(key, 0)
         self._keep_clock()
 
-    def _keep_measuring(self) -> None:
-        if self._measure_timer is None and (self._model.pending or self._measured) and self._laid_out_width:
-            self._measure_timer = self.set_timer(MEASURE_PAUSE_S, self._measure_unseen)
-
-    def _measure_unseen(self) -> None:
-        """Measure a few unseen cells; apply many heights at once."""
-        self._measure_timer = None
-        stop = time.perf_counter() + MEASURE_SLICE_S
-        place = self._model.locate(self._first_row)
-        waiting = self._model.unmeasured(place.index if place else 0, MEASURES_PER_LAYOUT)
-        done = True
-        for key in waiting:
-            if key in self._measured:
-                continue
-            known = self._loader.get(key) is not None
-            self._measured[key] = self._loader.load(key).shape.height
-            if not known:
-                self._loader.forget(key)
-            if time.perf_counter() > stop:
-                done = False
-                break
-        if done and self._measured:
-            anchor = self._anchor()
-            moved = False
-            for key, rows in self._measured.items():
-                if key in self._model and not self._model.is_measured(key):
-                    moved |= bool(self._model.measure(key, rows))
-            self._measured.clear()
-            if moved:
-                self._restore(anchor)
-                self._lay_out(repaint=False)
-        self._keep_measuring()
-
     # Painting
 
     def _forget_strips(self, key: str) -> None:
@@ -755,14 +612,6 @@ class NotebookView(ScrollableContainer, can_focus=True):
         return strip
 
     # Mouse
-
-    def _on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        event.stop()
-        self.scroll_relative(y=WHEEL_ROWS, animate=False)
-
-    def _on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        event.stop()
-        self.scroll_relative(y=-WHEEL_ROWS, animate=False)
 
     def on_click(self, event: events.Click) -> None:
         """Focus the cell; open it when its source was clicked."""
