@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from runt.daemon import folding
-from runt.daemon.folding_ops import Effect, FinishExecution, RuntimeOp
+from runt.daemon.folding_ops import Effect, FinishExecution, KernelActivity, RuntimeOp
 from runt.daemon.folding_state import FoldState, decode_state, encode_state
 from runt.daemon.runtime_operations import apply_operations
 from runt.errors import RuntError, StoreError
@@ -133,7 +133,8 @@ class KernelRecords:
             self._tick_timer = self._room.loop.call_later(folding.QUIET_S + 0.05, self._tick)
 
     def _carry_out(self, operations: Sequence[RuntimeOp], effects: Sequence[Effect]) -> None:
-        if operations:
+        # What the kernel does is shown, not saved: a kernel that starts leaves the file alone.
+        if not all(isinstance(operation, KernelActivity) for operation in operations):
             self._room.file.outputs_changed()
         for operation in operations:
             if isinstance(operation, FinishExecution):

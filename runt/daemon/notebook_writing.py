@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runt.errors import BlobMissing
+from runt.errors import BlobMissing, NotebookFileError
 from runt.notebook.cell import CellKey
 from runt.notebook.exchange import file_from_document
-from runt.notebook.ipynb import FileNotebook, write_ipynb
+from runt.notebook.ipynb import FileNotebook, read_ipynb, write_ipynb
 from runt.notebook.manifests import decode, manifest_to_nbformat
 from runt.notebook.notebook_document import NotebookDocument
 from runt.notebook.runtime_document import LiveStream, ManifestHash, RuntimeDocument
-from runt.store.atomic_file import write_file
+from runt.store.atomic_file import read_file, write_file
 from runt.store.blobs import BlobStore
 
 Get = Callable[[str], bytes]
@@ -60,6 +60,9 @@ def write_notebook(
         base = _read_style(path)
     reader = OutputReader(state, blobs.get, base, document)
     parsed = file_from_document(document, reader.outputs, base)
+    if parsed == base and expected is not None and _is_there(path, expected):
+        # The same notebook in another spelling is no change: the file keeps its bytes.
+        return Written(expected, path.stat().st_size, True, parsed)
     data = write_ipynb(parsed)
     disk_hash = hashlib.sha256(data).hexdigest()
     if disk_hash == expected and path.exists():
@@ -108,11 +111,14 @@ class OutputReader:
                 return manifest_to_nbformat(entry, self._get)
 
 
-def _read_style(path: Path) -> FileNotebook | None:
-    from runt.errors import NotebookFileError
-    from runt.notebook.ipynb import read_ipynb
-    from runt.store.atomic_file import read_file
+def _is_there(path: Path, expected: str) -> bool:
+    try:
+        return read_file(path)[1] == expected
+    except OSError:
+        return False
 
+
+def _read_style(path: Path) -> FileNotebook | None:
     try:
         data, _ = read_file(path)
         return read_ipynb(data, str(path))
