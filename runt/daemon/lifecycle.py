@@ -14,19 +14,14 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import runt
 from runt.daemon.connection import Channel, Connection
 from runt.daemon.control_channel import ControlChannel
 from runt.daemon.listener import Listener
-from runt.daemon.notebook_channel import NotebookChannel
 from runt.daemon.owned_tasks import OwnedTasks
 from runt.daemon.refusals import RequestRefused, bad_request
-from runt.daemon.room import Room
-from runt.daemon.room_opening import RoomOpener
-from runt.daemon.rooms import Rooms
-from runt.daemon.settings import Settings, SettingsChannel
 from runt.errors import NotebookFileError, StoreError
 from runt.protocol.frames import PROTOCOL_VERSION
 from runt.protocol.messages import DaemonInfo, Event, Hello, Welcome
@@ -37,6 +32,12 @@ from runt.store.machine import boot_id, machine_id
 from runt.store.path_index import PathIndex
 from runt.store.places import Places
 
+if TYPE_CHECKING:
+    from runt.daemon.room import Room
+    from runt.daemon.room_opening import RoomOpener
+    from runt.daemon.rooms import Rooms
+    from runt.daemon.settings import Settings
+
 log = logging.getLogger(__name__)
 
 FAREWELL_S = 0.5  # so long may the last frames take to reach clients at the end
@@ -46,6 +47,11 @@ MAX_CONNECTIONS = 1000  # a loop of a client must not use up the descriptors tha
 class Daemon:
     """One daemon. ``run`` returns when it was asked to stop."""
 
+    index: PathIndex
+    settings: Settings
+    opener: RoomOpener
+    rooms: Rooms
+
     def __init__(self, places: Places) -> None:
         self.places = places
         self.started_at = time.time()
@@ -53,12 +59,12 @@ class Daemon:
         self.tasks = OwnedTasks("daemon")
         self.blobs = BlobStore(places.blobs)
         self.journals = JournalWriter()
-        self.settings = Settings(places.settings_json)
         self._listener = Listener(places.socket, self._new_connection)
         self._connections: set[Connection] = set()
         self._accepted = 0
         self._stop = asyncio.Event()
         self._nobody_left = asyncio.Event()
+        self._furnished = False
         self._stopping = False
         self._stop_reason = "requested"
         self._stop_kernels = False
@@ -71,21 +77,32 @@ class Daemon:
         """
         loop = asyncio.get_running_loop()
         self.journals.start(loop)
-        self.index = PathIndex(self.places.path_index)
-        self.opener = RoomOpener(
-            self.places, self.journals, self.blobs, self.settings, machine_id(self.places.data), self
-        )
-        self.rooms = Rooms(self.places, self.index, self.opener.open)
-        self.opener.rooms = self.rooms
         try:
+            self.index = PathIndex(self.places.path_index)
             await self._listener.open()
             self._write_record()
             log.info("daemon %s ready, pid %d", self.info.version, self.info.pid)
             ready()
+            self._furnish()
             self.tasks.start(self.opener.adopt_all(), "adoption")
             await self._stop.wait()
         finally:
             await self._end()
+
+    def _furnish(self) -> None:
+        """Make what notebooks need. After the socket listens: a client that was told so connects
+        meanwhile.
+        """
+        from runt.daemon.room_opening import RoomOpener
+        from runt.daemon.rooms import Rooms
+        from runt.daemon.settings import Settings
+
+        self.settings = Settings(self.places.settings_json)
+        owner = machine_id(self.places.data)
+        self.opener = RoomOpener(self.places, self.journals, self.blobs, self.settings, owner, self)
+        self.rooms = Rooms(self.places, self.index, self.opener.open)
+        self.opener.rooms = self.rooms
+        self._furnished = True
 
     def stop(self, reason: str = "requested", *, kernels: bool = False) -> None:
         """Begin the end; returns at once. Later calls only add ``kernels``."""
@@ -100,9 +117,10 @@ class Daemon:
         self._stopping = True
         self._listener.close()
         self._say_farewell()
-        if self._stop_kernels:
-            await self.opener.stop_all_kernels()
-        await self.rooms.close()
+        if self._furnished:
+            if self._stop_kernels:
+                await self.opener.stop_all_kernels()
+            await self.rooms.close()
         await self.tasks.close()
         for connection in list(self._connections):
             connection.close()
@@ -117,8 +135,9 @@ class Daemon:
             await self.journals.close()
         except StoreError as error:
             log.error("a journal could not be closed: %s", error)  # noqa: TRY400 - one line
-        await self.settings.close()
-        self.index.close()
+        if self._furnished:
+            await self.settings.close()
+            self.index.close()
         DaemonRecord.remove(self.places.daemon_json, pid=self.info.pid)
         log.info("stopped")
 
@@ -166,6 +185,8 @@ class Daemon:
                 connection.send(connection.session.welcome(Welcome(peer=peer, daemon=self.info)))
                 return channel
             case "settings":
+                from runt.daemon.settings import SettingsChannel
+
                 connection.send(connection.session.welcome(Welcome(peer=peer, daemon=self.info)))
                 return SettingsChannel(self.settings, connection, peer)
             case "notebook":
@@ -174,6 +195,8 @@ class Daemon:
                 raise bad_request(f"there is no {hello.channel} channel in this version")
 
     async def _join(self, connection: Connection, hello: Hello, peer: str) -> Channel:
+        from runt.daemon.notebook_channel import NotebookChannel
+
         room = await self._room_for(hello)
         await self.opener.merge_pending(room)
         if not connection.open:
