@@ -389,3 +389,31 @@ async def test_the_transcript_is_the_screen() -> None:
     async with app.run_test(size=(100, 60)) as pilot:
         await settled(pilot)
         assert app.view.transcript() == [line[:99].rstrip() for line in screen_lines(app)]
+
+
+async def test_marks_of_other_people_may_be_anything() -> None:
+    """A colour that is none and a name that acts do no harm."""
+    notebook, keys = long_notebook(3)
+    app = ViewApp(notebook)
+    async with app.run_test(size=(100, 20)) as pilot:
+        await settled(pilot)
+        app.view.set_peer_marks({keys[1]: [("\x1b[2J", "no colour"), ("漢", "#12"), ("zoe", "red")]})
+        await settled(pilot)
+        assert screen_lines(app)[2].startswith("␛ ·")
+        assert screen_lines(app)[3].startswith("?     more")
+
+
+async def test_another_language_is_coloured_when_the_kernel_says_so() -> None:
+    """The kernel's language decides how code is coloured."""
+    notebook = MemoryNotebook()
+    notebook.add("echo for")
+    app = ViewApp(notebook)
+    async with app.run_test(size=(60, 5)) as pilot:
+        await settled(pilot)
+        before = app.view.render_line(0)
+        with notebook.runtime.transaction("daemon"):
+            notebook.writer.set_kernel(state="ready", language="bash")
+        await settled(pilot)
+        after = app.view.render_line(0)
+        assert before.text == after.text
+        assert before != after

@@ -141,3 +141,21 @@ async def test_rendered_markdown_becomes_source_while_edited() -> None:
         app.view.remove_editor()
         await settled(pilot)
         assert screen_lines(app)[2].strip("▌ ") == "soft"
+
+
+async def test_deleting_and_focusing_at_once_takes_the_editor_away() -> None:
+    """The app deletes the edited cell and focuses another before the view has looked: no editor stays."""
+    notebook = MemoryNotebook()
+    keys = [notebook.add(f"cell_{i} = {i}") for i in range(3)]
+    app = ViewApp(notebook)
+    async with app.run_test(size=(80, 20)) as pilot:
+        await settled(pilot)
+        app.view.place_editor(keys[0], make_editor(app, "cell_0 = 0"))
+        await settled(pilot)
+        notebook.document.delete_cell(keys[0], "own")
+        key = notebook.add("fresh = 1")
+        app.view.focus_cell(key)
+        await settled(pilot)
+        assert app.view.editing is None
+        assert not app.view.query(TextArea)
+        assert app.view.focused == key

@@ -22,6 +22,7 @@ class Changes:
     structure: bool = False
     queue: bool = False
     kernel: bool = False
+    """The kernel, or metadata that says the language."""
     cells: set[str] = field(default_factory=set)
     """Source, type or metadata."""
     runs: set[str] = field(default_factory=set)
@@ -42,6 +43,8 @@ class ChangeCollector:
         """Observer of the notebook document."""
         if change.structure:
             self._changes.structure = True
+        if change.meta:
+            self._changes.kernel = True
         self._changes.cells.update(change.sources)
         self._changes.cells.update(change.cells)
         self._wake()

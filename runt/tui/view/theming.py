@@ -35,7 +35,7 @@ _ROLES = (
 COMPONENT_CLASSES = {f"notebook--{role}" for role in _ROLES} | {f"notebook--code-{name}" for name in NAMES}
 
 DEFAULT_CSS = """
-NotebookView {
+PaintedNotebook {
     overflow-y: scroll;
     overflow-x: hidden;
     scrollbar-size-vertical: 1;
