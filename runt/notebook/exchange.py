@@ -31,9 +31,7 @@ Outputs: TypeAlias = Callable[[CellKey], tuple[int | None, list[dict[str, Any]]]
 
 
 def document_from_file(file: FileNotebook, notebook_id: str) -> NotebookDocument:
-    """A new document, under a new epoch, that says what the file says. Its live cells are the file's, in
-    order.
-    """
+    """A new document, under a new epoch, that says what the file says, with its cells in their order."""
     document = NotebookDocument.create(
         notebook_id,
         metadata=file.metadata,
@@ -68,10 +66,11 @@ def file_from_document(
 ) -> FileNotebook:
     """The file that the document and its outputs make.
 
-    Args: base: the file as it was last read or written; its spelling is kept, and the bytes of what did not
-    change.
+    Args:
+        base: the file as it was last read or written; its version and spelling are kept, and the bytes
+            of what did not change.
     """
-    minor = minor_version(document)
+    minor = base.nbformat_minor if base is not None else minor_version(document)
     known = _KnownCells(base)
     cells: list[FileCell] = []
     live = list(map(document.cell, document.keys()))
@@ -106,9 +105,7 @@ def _file_cell(cell: Cell, file_id: str | None, outputs: Outputs, old: FileCell 
 
 
 def _id_for(key: CellKey, taken: set[str]) -> str:
-    """A valid id for a cell that the file does not have yet: its key, so that it is the same at the next
-    save.
-    """
+    """A valid id for a cell that the file does not have yet: its key, to be the same at the next save."""
     stem = key if _VALID_ID.fullmatch(key) else "".join(re.findall("[A-Za-z0-9_-]", key))[:48] or "cell"
     id_ = stem
     number = 2

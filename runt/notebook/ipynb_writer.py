@@ -1,5 +1,4 @@
-"""Writing ``.ipynb``: a ``FileNotebook`` in, bytes out, with the smallest difference to the file it came
-from.
+"""Writing ``.ipynb``: a ``FileNotebook`` in, bytes out, as little changed as its values allow.
 
 It decides nothing about content. The invariant: reading what was written gives an equal ``FileNotebook``,
 and each cell, field and output that says the same as the file's did is written with the file's own bytes.

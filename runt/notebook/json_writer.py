@@ -64,9 +64,7 @@ class JsonWriter:
         return f"{{{before}{text}{after}}}"
 
     def names(self, values: Mapping[str, Any], model: Sequence[str] = ()) -> list[str]:
-        """The keys of ``values`` in the order to write them in: like ``model``'s, if that had one of its
-        own.
-        """
+        """The keys of ``values`` in the order to write: that of ``model``, if that had one of its own."""
         if model and list(model) != sorted(model):
             return [name for name in model if name in values] + [name for name in values if name not in model]
         return sorted(values) if self._style.sort_keys or model else list(values)

@@ -45,9 +45,9 @@ class ContentRef(msgspec.Struct, frozen=True, omit_defaults=True):
 
     A blob of a binary type holds the bytes themselves (nbformat's base64 decoded); every other blob is UTF-8.
 
-    Attributes: form: how the value was spelled where that is not the usual way. ``newline``: base64 with a
-    final newline; ``lines``: base64 in lines of 76; ``json``: a JSON value under a type that should hold
-    text.
+    Attributes:
+        form: how the value was spelled where that is not the usual way. ``newline``: base64 with a final
+            newline; ``lines``: base64 in lines of 76; ``json``: a JSON value where there should be text.
     """
 
     inline: str | None = None

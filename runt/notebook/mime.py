@@ -49,9 +49,7 @@ PREFERRED = (
     "application/json",
     "text/plain",
 )
-"""What says most on a terminal, first. Types that are not listed come before ``text/plain``, in their own
-order.
-"""
+"""What says most on a terminal, first. Types that are not listed stand before ``text/plain``."""
 
 
 def is_json_mime(mime: str) -> bool:

@@ -11,14 +11,10 @@ from __future__ import annotations
 import re
 
 MAX_PARAMETERS_LENGTH = 256
-"""Code points of a CSI sequence's parameters; true-colour SGR needs 45. Longer ones are not sequences for
-us.
-"""
+"""Code points of a CSI sequence's parameters; true-colour SGR needs 45. With more it is no sequence."""
 
 MAX_STRING_LENGTH = 4096
-"""Code points in the body of an OSC, DCS, APC, PM or SOS string. A bound on what is held between two
-chunks.
-"""
+"""Code points in the body of an OSC, DCS, APC, PM or SOS: a bound on what is held between chunks."""
 
 _CSI_BODY = rf"\[[0-?]{{0,{MAX_PARAMETERS_LENGTH}}}[ -/]{{0,4}}"
 # A line end, CAN, SUB or another ESC aborts a string: a forgotten terminator must not swallow what follows.

@@ -13,9 +13,7 @@ _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _OTHERS = "\u2028\u2029\ufff9-\ufffb\ud800-\udfff"
 
 BAD = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}{_OTHERS}]")
-"""Characters that must never reach a terminal: C0 except tab and line feed, DEL, C1, directions,
-surrogates.
-"""
+"""Characters that must never reach a terminal: C0 but tab and line feed, C1, directions, surrogates."""
 
 _BAD_OR_LAYOUT = re.compile(f"[\x00-\x1f\x7f-\x9f{_BIDI}{_OTHERS}]")
 _DELETE = 0x7F

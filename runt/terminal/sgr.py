@@ -1,5 +1,4 @@
-"""Colours and emphasis in text from outside: SGR sequences as values, and text as lines of safe, styled
-spans.
+"""Colours and emphasis in text from outside: SGR sequences as values, text as lines of styled spans.
 
 It folds no cursor motion (``stream_reducer.py`` did that before) and chooses no colours: a span says what
 was asked for, the view says how it looks. The invariant: the text of every span is display-safe

@@ -1,5 +1,4 @@
-"""The reducer of a kernel's stream: text with carriage returns and cursor motion in, the text that remains
-out.
+"""The reducer of a kernel's stream: text with cursor motion in, the text that remains out.
 
 It is not a terminal emulator: nothing is wrapped, trimmed or scrolled away, and it draws nothing. What has
 no motion in it stays byte for byte, escape sequences included (but CR LF becomes LF); ``\\r``, ``\\b``,
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple
 
 from runt.terminal.escapes import ESCAPE, INCOMPLETE, SGR
 from runt.terminal.sgr import PLAIN, TAB_STOP_CELLS, Sgr, apply_parameters, transition
-from runt.terminal.stream_row import Row, parse
+from runt.terminal.stream_row import Row, common_prefix, parse
 from runt.terminal.stream_text import StreamText
 from runt.terminal.widths import SINGLE_CELLS, is_single_cells
 
@@ -47,8 +46,7 @@ class TailChange(NamedTuple):
 
 
 class StreamReducer:
-    """The state of one stream: its tail (what is not sealed yet), its cursor, and an escape cut between
-    chunks.
+    """One stream: its tail (what is not sealed yet), its cursor, and an escape cut between chunks.
 
     Args:
         tail: the text to go on from.
@@ -70,9 +68,7 @@ class StreamReducer:
         self._low = len(tail)
         """Code points at the beginning of the tail that this ``feed`` has left alone."""
         self._pen = self._text.end
-        """The look of what is written next. Where it differs from the tail's end, SGR goes before the next
-        text.
-        """
+        """The look of what is written next. Where the tail ends in another, SGR goes before that."""
         if "pen" in state:
             self._set_pen(apply_parameters(PLAIN, state["pen"]))
         cursor = state.get("cursor")
@@ -197,7 +193,7 @@ class StreamReducer:
             at = redraw.end()
             redraw = _REDRAW.match(text, at, stop)
         if line != old:
-            self._low = min(self._low, self._text.length)
+            self._low = min(self._low, self._text.length + common_prefix(old, line))
             self._rows = [Row(line, row.start)]
         if self._column == len(line):
             self._rows = None
@@ -338,9 +334,7 @@ class StreamReducer:
         self._loosen_last()
 
     def _erase_in_tail(self, mode: str) -> None:
-        """ED. Without a screen, erasing all of it means the whole tail, and the cursor goes to its
-        beginning.
-        """
+        """ED. There is no screen: erasing all of it empties the tail, and the cursor goes to its beginning."""
         assert self._rows is not None
         if mode in _ERASE_TO_END:
             if self._row < len(self._rows) - 1:
@@ -386,12 +380,12 @@ class StreamReducer:
         self._set_pen(self._pen)
 
     def _note_changes(self) -> None:
-        """Lower the mark of what this ``feed`` has left alone to the first edited row."""
+        """Lower the mark of what this ``feed`` has left alone to the first change of a row."""
         assert self._rows is not None
         offset = self._text.length
         for row in self._rows:
             if row.changed:
-                self._low = min(self._low, offset)
+                self._low = min(self._low, offset + row.take_change())
             offset += len(row.text) + 1
 
     def _drop_rows(self, rows: list[Row], left: int) -> None:

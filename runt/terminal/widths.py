@@ -14,9 +14,7 @@ from functools import lru_cache
 from rich.cells import cell_len, get_character_cell_size
 
 SINGLE_CELLS = r" -~\xa0-\xac\xae-\u02ff\u0370-\u0482\u2500-\u25fc\u2800-\u28ff"
-"""A regex class of characters that are one cell wide in every table version: Latin, Greek, box drawing,
-Braille.
-"""
+"""A regex class of what is surely one cell wide: Latin, Greek, box drawing, Braille."""
 
 _ALL_SINGLE = re.compile(f"[{SINGLE_CELLS}]*")
 _JOINER = "\u200d"
@@ -41,9 +39,7 @@ def is_single_cells(text: str) -> bool:
 
 
 def clusters(text: str) -> Iterator[tuple[int, int, int]]:
-    """What must stay together: ``(start, stop, cells)``, in code points; the spans cover the text without a
-    gap.
-    """
+    """What must stay together: ``(start, stop, cells)``; start and stop in code points, without gaps."""
     start = index = 0
     length = len(text)
     while index < length:
@@ -62,9 +58,7 @@ def clusters(text: str) -> Iterator[tuple[int, int, int]]:
 
 
 def truncate(text: str, cells: int, *, mark: str = "") -> str:
-    """The longest beginning of ``text`` that fits into ``cells``; when cut it ends with ``mark``, if that
-    fits.
-    """
+    """The longest beginning of ``text`` that fits into ``cells``. If cut, it ends with ``mark`` (if that fits)."""
     if cells <= 0:
         return ""
     if cell_width(text) <= cells:
@@ -84,10 +78,9 @@ def truncate(text: str, cells: int, *, mark: str = "") -> str:
 
 
 def wrap(text: str, cells: int) -> list[str]:
-    """Cut one line into rows of at most ``cells`` (≥ 1) each; joined they are ``text``. Empty text is one
-    empty row.
+    """Cut one line into rows of at most ``cells`` (≥ 1) each; joined they are ``text``.
 
-    A character wider than ``cells`` gets a row of its own.
+    Empty text is one empty row. A character wider than ``cells`` gets a row of its own.
     """
     if cells < 1:
         raise ValueError(f"cannot wrap to {cells} cells")

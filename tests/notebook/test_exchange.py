@@ -181,3 +181,11 @@ def test_a_document_of_a_strange_version_is_saved_as_the_present_one() -> None:
     document = NotebookDocument.create(ROOM, nbformat="x")
     assert file_from_document(document, none, None).nbformat_minor == 5
     assert replace(FileNotebook(), nbformat_minor=5) == FileNotebook()
+
+
+def test_the_version_on_disk_wins() -> None:
+    """A file that another program upgraded is not put back to its old version, and keeps its ids."""
+    document = document_from_file(FileNotebook(4, cells=[FileCell("raw", "a")]), ROOM)
+    document.set_cell_file_id(document.keys()[0], "new-id", "disk")
+    upgraded = FileNotebook(5, cells=[FileCell("raw", "a", file_id="new-id")])
+    assert file_from_document(document, none, upgraded) == upgraded

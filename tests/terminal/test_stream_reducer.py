@@ -341,12 +341,25 @@ def test_small_appends_do_not_touch_the_tail() -> None:
 
 
 def test_progress_below_a_long_tail_changes_one_line() -> None:
-    """A bar that is redrawn below much text sends its own line again and nothing else."""
+    """A bar that is redrawn below much text sends what changed in its own line and nothing else."""
     reducer = StreamReducer("line\n" * 10_000)
-    reducer.feed("  0%")
-    for percent in range(1, 101):
-        change = reducer.feed(f"\r{percent:3}%")
-        assert change == (50_000, f"{percent:3}%")
+    reducer.feed("Epoch   0%")
+    for percent in range(1, 10):
+        assert reducer.feed(f"\rEpoch {percent:3}%") == (50_008, f"{percent}%")
+        assert reducer.feed("\rEpoch") == (50_010, "")
+        assert reducer.feed(f"\x1b[K \x1b[32m{percent:3}%\x1b[0m") == (
+            50_005,
+            f" \x1b[32m{percent:3}%\x1b[0m",
+        )
+        assert reducer.feed(f"\x1b[2K\rEpoch {percent:3}%") == (50_000, f"Epoch {percent:3}%")
+
+
+def test_a_spinner_at_the_end_of_a_long_line_changes_one_character() -> None:
+    """What a backspace leaves alone is not sent again."""
+    reducer = StreamReducer("x" * 60_000)
+    assert reducer.feed("\b/") == (59_999, "/")
+    assert reducer.feed("\b") == (60_000, "")
+    assert reducer.feed("-") == (59_999, "-")
 
 
 def test_reach_is_bounded() -> None:
