@@ -88,7 +88,7 @@ async def opened(
     async def opening() -> NotebookSession:
         return session
 
-    app = NotebookApp(opening(), file_name="analysis.ipynb")
+    app = NotebookApp(opening(), file_name="analysis.ipynb", own_name="me")
     async with app.run_test(size=size) as pilot:
         screen = Screen(app, session, pilot)
         await screen.until(lambda: app.desk is not None and "opening" not in screen.status)

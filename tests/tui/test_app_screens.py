@@ -1,0 +1,181 @@
+"""Golden screens of the app, as text: the sketches of what the screen should feel like, kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from runt.notebook.notebook_document import NewCell
+from runt.tui.bar_line import Piece, total_width
+from runt.tui.keymap import Keymap, Pending
+from runt.tui.situation import Mode, Person, Situation
+from runt.tui.status_line import state_words, status_pieces
+from runt.tui.title_line import title_pieces
+from tests.tui import grids
+from tests.tui.memory_session import MemorySession, Somebody
+from tests.tui.test_app import Screen, opened
+
+CELLS = [
+    NewCell("markdown", "# Rainfall, 1950–2020\n\nMonthly totals from the station network. **Units: mm.**"),
+    'import polars as pl\ndf = pl.read_csv("rain.csv")',
+    'df.group_by("year").agg(pl.col("mm").sum()).tail(3)',
+    "for epoch in range(50):\n    train(epoch)",
+    "plot(df)",
+]
+TABLE = "year │   mm\n─────┼───────\n2018 │  612.4\n2019 │  588.0\n2020 │  701.9\n"
+
+
+@pytest.fixture(autouse=True)
+def app_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the app's screens apart from the view's."""
+    monkeypatch.setattr(grids, "SNAPSHOTS", grids.SNAPSHOTS.parent / "app")
+
+
+async def scene(screen: Screen) -> None:
+    """The notebook of the sketch: some cells ran, somebody else is here, the file is saved."""
+    session: MemorySession = screen.session
+    keys = session.document.keys()
+    session.run(keys[1], "read 840 rows\n")
+    session.run(keys[2], TABLE)
+    session.kernel(state="ready", activity="idle", name="python3", env_source=".venv")
+    session.join("p", Somebody("ann", "#c08040", keys[3], 3, 3))
+    await session.save()
+    await screen.press()
+
+
+async def check(screen: Screen, name: str) -> None:
+    await screen.pilot.pause(0.1)
+    grids.check_grid(name, grids.screen_lines(screen.app))
+
+
+async def test_command_mode() -> None:
+    """The notebook, at rest."""
+    async with opened(CELLS) as screen:
+        await scene(screen)
+        await screen.press("j", "j")
+        await check(screen, "command")
+
+
+async def test_edit_mode() -> None:
+    """The focused cell does not move when its editor opens; the keys at the bottom are others."""
+    async with opened(CELLS) as screen:
+        await scene(screen)
+        await screen.press("j", "j", "j", "enter", "end")
+        await check(screen, "edit")
+
+
+async def test_help() -> None:
+    """The keys beside the notebook."""
+    async with opened(CELLS, size=(110, 56)) as screen:
+        await scene(screen)
+        await screen.press("f1")
+        await check(screen, "help")
+
+
+async def test_palette() -> None:
+    """All commands that have to do with cells, over the notebook."""
+    async with opened(CELLS) as screen:
+        await scene(screen)
+        await screen.press("ctrl+p", *"kernel")
+        await check(screen, "palette")
+
+
+async def test_daemon_gone() -> None:
+    """The bottom line says that edits are kept."""
+    async with opened(CELLS) as screen:
+        await scene(screen)
+        screen.session.connection("reconnecting", 3)
+        await screen.press()
+        await check(screen, "daemon-gone")
+
+
+async def test_small() -> None:
+    """At 60 by 15 the rows belong to the notebook."""
+    async with opened(CELLS, size=(60, 15)) as screen:
+        await scene(screen)
+        await screen.press("j", "enter")
+        await check(screen, "small")
+
+
+# -- the two lines, without an app ----------------------------------------------
+
+NOW = Situation(
+    file_name="analysis.ipynb",
+    cells=41,
+    position=3,
+    kernel_name="python3",
+    kernel_state="ready",
+    activity="idle",
+    environment=".venv",
+    people=(Person("ann", "#c08040"),),
+)
+
+
+def plain(pieces: list[Piece]) -> str:
+    return "".join(piece.text for piece in pieces)
+
+
+@pytest.mark.parametrize("width", [30, 45, 60, 69, 70, 80, 100, 200])
+@pytest.mark.parametrize("mode", Mode)
+def test_the_lines_fit_every_width(width: int, mode: Mode) -> None:
+    """Neither line is ever wider than the screen; file and save state are always there."""
+    now = Situation(file_name="a_rather_long_name_of_a_notebook.ipynb", cells=1000, position=999, mode=mode,
+                    kernel_state="ready", activity="busy", kernel_name="python3", environment="uv:pyproject",
+                    people=tuple(Person(f"person {n}", "#c08040") for n in range(5)))  # fmt: skip
+    title, status = title_pieces(now, width), status_pieces(now, "", None, width)
+    assert total_width(title) <= width
+    assert total_width(status) <= width
+    assert plain(title).startswith(" a_rath")
+    assert "saved" in plain(status)
+
+
+def test_narrow_titles_drop_names_of_kernel_and_environment() -> None:
+    """Below 70 columns the state of the kernel stays, its name goes."""
+    assert "python3 · .venv · idle   ann" in plain(title_pieces(NOW, 100))
+    narrow = plain(title_pieces(NOW, 60))
+    assert "python3" not in narrow
+    assert narrow.rstrip().endswith("idle   a")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "saved · synced"),
+        ({"unsaved": True}, "unsaved · synced"),
+        ({"waiting": 1}, "unsaved · 1 change waiting"),
+        ({"waiting": 3}, "unsaved · 3 changes waiting"),
+        ({"connection": "reconnecting"}, "daemon gone, restarting … your edits are kept"),
+        (
+            {"connection": "failed", "connection_detail": "no space"},
+            "no daemon · no space · your edits are kept",
+        ),
+        ({"file_error": "the disk is full"}, "not saved: the disk is full"),
+        ({"opening": True}, "opening …"),
+    ],
+)
+def test_the_state_is_said_in_words(changes: dict[str, object], words: str) -> None:
+    """What holds for the edits, in the words of the sketch."""
+    assert state_words(Situation(**changes)).text == words  # type: ignore[arg-type]
+
+
+def test_a_lost_connection_is_never_hidden_by_a_notice() -> None:
+    """A notice shows in quiet times only."""
+    gone = Situation(connection="reconnecting")
+    assert "daemon gone" in state_words(gone, "copied a cell").text
+    assert state_words(NOW, "copied a cell").text == "copied a cell"
+
+
+def test_the_keys_at_the_bottom_are_those_that_matter_now() -> None:
+    """They change with the mode and with what the kernel does."""
+    assert plain(status_pieces(NOW, "", None, 100)).endswith("Enter edit   ^J run   F1 help ")
+    from dataclasses import replace
+
+    assert "ii interrupt" in plain(status_pieces(replace(NOW, activity="busy"), "", None, 100))
+    assert "Esc done" in plain(status_pieces(replace(NOW, mode=Mode.EDIT), "", None, 100))
+    assert "R connect" in plain(status_pieces(replace(NOW, connection="stopped"), "", None, 120))
+
+
+def test_a_pending_sequence_says_what_can_follow() -> None:
+    """After g: gg."""
+    pending = Keymap().feed(Mode.COMMAND, "g")
+    assert isinstance(pending, Pending)
+    assert plain(status_pieces(NOW, "", pending, 100)).startswith(" g …   g first cell")
