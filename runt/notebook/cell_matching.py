@@ -22,6 +22,9 @@ MIN_SIMILARITY = 0.5
 MAX_COMPARED_PAIRS = 400
 """Pairs of edited cells between two unchanged ones that are compared; larger blocks are paired in order."""
 
+MAX_COMPARED_CHARACTERS = 1000
+"""Of a source, to be compared by characters: the comparison is quadratic."""
+
 T = TypeVar("T")
 
 
@@ -76,7 +79,13 @@ def _aligned(
         return
     wanted = [(in_file[index].type, in_file[index].source) for index in indices]
     have = [(cell.type, cell.source) for cell in cells]
-    for tag, i1, i2, j1, j2 in SequenceMatcher(None, have, wanted, autojunk=False).get_opcodes():
+    head = 0
+    while head < min(len(have), len(wanted)) and have[head] == wanted[head]:
+        yield indices[head], cells[head]
+        head += 1
+    indices, cells, have, wanted = indices[head:], cells[head:], have[head:], wanted[head:]
+    # Cells that are common (empty ones) are no anchors: comparing them all is quadratic.
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, have, wanted).get_opcodes():
         if tag == "equal":
             yield from zip(indices[j1:j2], cells[i1:i2], strict=True)
         elif tag == "replace":
@@ -97,11 +106,22 @@ def _edited(
         one, other = cells[row], in_file[indices[column]]
         if one.type != other.type:
             return 0.0
-        ratio = SequenceMatcher(None, one.source, other.source, autojunk=False).ratio()
-        return ratio if ratio >= MIN_SIMILARITY else 0.0
+        return _likeness(one.source, other.source)
 
     for row, column in _best_path(len(cells), len(indices), likeness):
         yield indices[column], cells[row]
+
+
+def _likeness(one: str, other: str) -> float:
+    """How much of two sources is the same, 0 or `MIN_SIMILARITY` to 1. Long ones are compared by lines."""
+    if max(len(one), len(other)) > MAX_COMPARED_CHARACTERS:
+        matcher: SequenceMatcher[str] = SequenceMatcher(None, one.split("\n"), other.split("\n"))
+    else:
+        matcher = SequenceMatcher(None, one, other, autojunk=False)
+    if matcher.real_quick_ratio() < MIN_SIMILARITY or matcher.quick_ratio() < MIN_SIMILARITY:
+        return 0.0
+    ratio = matcher.ratio()
+    return ratio if ratio >= MIN_SIMILARITY else 0.0
 
 
 def _best_path(rows: int, columns: int, likeness: Callable[[int, int], float]) -> Iterator[tuple[int, int]]:

@@ -334,7 +334,7 @@ class StreamReducer:
         self._loosen_last()
 
     def _erase_in_tail(self, mode: str) -> None:
-        """ED. There is no screen: erasing all of it empties the tail, and the cursor goes to its beginning."""
+        """ED. There is no screen: erasing all empties the tail, and the cursor goes to its beginning."""
         assert self._rows is not None
         if mode in _ERASE_TO_END:
             if self._row < len(self._rows) - 1:

@@ -58,7 +58,7 @@ def clusters(text: str) -> Iterator[tuple[int, int, int]]:
 
 
 def truncate(text: str, cells: int, *, mark: str = "") -> str:
-    """The longest beginning of ``text`` that fits into ``cells``. If cut, it ends with ``mark`` (if that fits)."""
+    """The longest beginning of ``text`` that fits into ``cells``; if cut, with ``mark`` at its end."""
     if cells <= 0:
         return ""
     if cell_width(text) <= cells:
