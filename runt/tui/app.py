@@ -57,7 +57,6 @@ class NotebookApp(TerminalApp[Farewell]):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = []
     CSS = """
-    Screen { background: $background; color: $foreground; layers: base; overflow: hidden; }
     #body { height: 1fr; background: $background; }
     NotebookView { width: 1fr; height: 1fr; }
     .short #title, .short RuleLine { display: none; }
