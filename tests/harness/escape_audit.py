@@ -17,7 +17,8 @@ SEQUENCE = re.compile(
 # What Textual's driver and our frame diff send: modes, colours, positions, erasing, scroll regions, key protocol, queries.
 ALLOWED = re.compile(
     rb"\x1b\[(?:\?[0-9;]+[hl]|\?[0-9]+\$p|[0-9;:]*m|[0-9;]*[HfJKrSTXABCDGd]|[<>=]?[0-9;]*u|[0-9;]*c|1[468]t|6n|[0-9;]*t|[0-9]? ?q)"
-    rb"|\x1b[=>78]|\x1b\(B"
+    # The shape of the mouse pointer, by Textual.
+    rb"|\x1b[=>78]|\x1b\(B|\x1b\]22;[a-z-]+\x07"
 )
 
 
