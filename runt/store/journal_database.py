@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runt.errors import StoreError
-from runt.store.disk_errors import from_os_error, from_sqlite_error, is_damage
+from runt.store.disk_errors import from_os_error, from_sqlite_error, is_damage, primary_code
 from runt.store.journal_replacement import (
     build_replacement,
     finish_replacement,
@@ -22,8 +22,9 @@ from runt.store.journal_replacement import (
 )
 from runt.store.journal_rows import SEQ, Append, ExecutionRow, RoomDamaged, Rows
 from runt.store.journal_tables import (
-    CLEAN,
+    CLOSED,
     DAMAGED,
+    IN_USE,
     PUT_EXECUTION,
     PUT_SIDE,
     SCHEMA_VERSION,
@@ -34,6 +35,7 @@ from runt.store.journal_tables import (
     put_meta,
     put_snapshot,
     read_rows,
+    row_counts,
     schema_is_ours,
 )
 
@@ -113,7 +115,7 @@ class RoomDatabase:
         """`clean` notes that no check is needed at the next open. Raises `StoreError` when that fails."""
         try:
             if clean:
-                put_meta(self._connection, CLEAN, "1")
+                put_meta(self._connection, CLOSED, row_counts(self._connection))
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             raise from_sqlite_error(error, self.path, "close") from error
@@ -191,19 +193,26 @@ def _checked_rows(path: Path, connection: sqlite3.Connection) -> Rows:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer chooses a quiet moment
+        # Zeros over replaced rows where that is free: else one changed pointer could bring an old one back.
+        connection.execute("PRAGMA secure_delete = FAST")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise StoreError(f"{path}: written by a newer runt (schema {version})", hint="update runt")
         rows = read_rows(connection, executions=False)
         if version != SCHEMA_VERSION or not schema_is_ours(connection):
             rows.problems.append("its tables are not as they were made")
-        elif rows.meta.get(CLEAN) != "1" and not rows.problems:
+        elif not rows.meta.keys() >= {CLOSED, SEQ}:
+            rows.problems.append("rows are missing")
+        elif rows.meta[CLOSED] == IN_USE:
             rows.problems += _quick_check(connection)
+        elif rows.meta[CLOSED] != row_counts(connection):
+            rows.problems.append("rows are missing")
         if not rows.problems:
-            put_meta(connection, CLEAN, "0")
+            put_meta(connection, CLOSED, IN_USE)
         return rows
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        if not is_damage(error):
+        # SQLITE_ERROR: our own statements are right, so it is the file ("unsupported file format").
+        if not is_damage(error) and primary_code(error) != sqlite3.SQLITE_ERROR:
             raise
         return Rows(problems=[str(error)])
 

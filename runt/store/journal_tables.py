@@ -17,7 +17,10 @@ from runt.store.journal_rows import SEQ, ExecutionRow, Rows
 SCHEMA_VERSION = 1
 """``PRAGMA user_version``. A higher one was written by a newer runt and is refused."""
 
-CLEAN = "store.clean"
+CLOSED = "store.closed"
+"""Key in ``meta``, always there: `row_counts` as of a clean close, or `IN_USE`."""
+
+IN_USE = "in use"
 DAMAGED = "damaged"
 """Key in ``meta`` that a replacement after damage carries: where the damaged file was kept."""
 
@@ -57,9 +60,13 @@ def read_rows(connection: sqlite3.Connection, *, executions: bool) -> Rows:
     """Every row that is readable and matches its checksum; problem lines for the rest."""
     rows = Rows()
     lost: dict[str, int] = {}
+    seen: set[tuple[object, ...]] = set()
 
     def whole(table: str, name: Any, data: Any, crc: Any, *numbers: Any) -> bool:
         if isinstance(name, str) and isinstance(data, bytes) and checksum(name, data, *numbers) == crc:
+            if (key := (table, name, *numbers)) in seen:
+                rows.problems.append(f"a row of {table} is there twice")
+            seen.add(key)
             return True
         lost[table] = lost.get(table, 0) + 1
         return False
@@ -68,7 +75,7 @@ def read_rows(connection: sqlite3.Connection, *, executions: bool) -> Rows:
         return _read_table(connection, f"SELECT rowid, {columns} FROM {name} ORDER BY rowid", rows.problems)
 
     for _, key, value, crc in table("meta", "key, value, crc"):
-        if isinstance(value, str) and whole("meta", key, value.encode(), crc):
+        if whole("meta", key, value.encode() if isinstance(value, str) else None, crc):
             rows.meta[key] = value
     for _, doc, upto, data, crc in table("snapshots", "doc, upto, bytes, crc"):
         if whole("snapshots", doc, data, crc, upto):
@@ -92,8 +99,12 @@ def _read_table(connection: sqlite3.Connection, query: str, problems: list[str])
     found: dict[Any, tuple[Any, ...]] = {}
     for direction in ("ASC", "DESC"):
         try:
+            rows = 0
             for row in connection.execute(f"{query} {direction}"):
                 found[row[0]] = row
+                rows += 1
+            if rows > len(found):
+                problems.append("a row is there twice")  # and hides another one
             break
         except (sqlite3.Error, UnicodeDecodeError) as error:
             # SQLITE_ERROR: the table is missing, as after a damaged schema page.
@@ -111,6 +122,13 @@ def put_snapshot(connection: sqlite3.Connection, doc: str, upto: int, data: byte
     connection.execute(_PUT_SNAPSHOT, (doc, upto, data, checksum(doc, data, upto)))
 
 
+def row_counts(connection: sqlite3.Connection) -> str:
+    """How many rows each table has. One changed byte can make rows vanish without any other sign."""
+    tables = ("meta", "snapshots", "updates", "side", "executions")
+    counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
+    return " ".join(map(str, connection.execute(f"SELECT {counts}").fetchone()))
+
+
 def put_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
     connection.execute(_PUT_META, (key, value, checksum(key, value.encode())))
 
@@ -121,8 +139,7 @@ def execution_values(row: ExecutionRow) -> tuple[object, ...]:
 
 
 def fill(connection: sqlite3.Connection, rows: Rows) -> None:
-    meta = rows.meta | {CLEAN: "1", SEQ: str(rows.last_seq())}
-    for key, value in meta.items():
+    for key, value in (rows.meta | {CLOSED: IN_USE, SEQ: str(rows.last_seq())}).items():
         put_meta(connection, key, value)
     for doc, (upto, data) in rows.snapshots.items():
         put_snapshot(connection, doc, upto, data)
@@ -130,3 +147,4 @@ def fill(connection: sqlite3.Connection, rows: Rows) -> None:
         insert_update(connection, row, seq, doc, data)
     connection.executemany(PUT_SIDE, ((key, data, checksum(key, data)) for key, data in rows.side.items()))
     connection.executemany(PUT_EXECUTION, map(execution_values, rows.executions))
+    put_meta(connection, CLOSED, row_counts(connection))
