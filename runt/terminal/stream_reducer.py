@@ -11,7 +11,9 @@ CUU, CUD, CUF, CUB, CNL, CPL, CHA, EL and ED are carried out on the lines of the
 How it works. While the cursor stands at the end (nearly always) text is appended as it comes. A motion
 *opens* the last line, or as many as it needs, as ``Row`` objects that can be written by column; as soon as
 the cursor stands at the end again they are *closed*. So what the text becomes depends on the tokens alone,
-never on where a chunk ended. Columns follow terminals: each code point has its own width.
+never on where a chunk ended. Columns follow terminals: each code point has its own width. (The file is long
+because a state machine is read best in one place; the line is in ``stream_row.py``, the text above the
+cursor in ``stream_text.py``.)
 """
 
 from __future__ import annotations
