@@ -77,6 +77,7 @@ _FOREIGN = {
 
 _PYTHON_QUERY = """
 (type (identifier) @type)
+(generic_type (identifier) @type)
 (class_definition superclasses: (argument_list (identifier) @type))
 (string) @string
 (interpolation) @embedded

@@ -263,3 +263,11 @@ def test_latex() -> None:
 def test_sizes(size: int, words: str) -> None:
     """Sizes for people."""
     assert size_words(size) == words
+
+
+def test_deeply_nested_json_is_text() -> None:
+    """What is nested too deep to lay out is shown as it came."""
+    notebook = MemoryNotebook()
+    text = "[" * 30_000 + "]" * 30_000
+    block = render_output(notebook.display({"application/json": text}), context(80))
+    assert plain(block.lines)[0].startswith("[")

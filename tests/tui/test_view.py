@@ -417,3 +417,21 @@ async def test_another_language_is_coloured_when_the_kernel_says_so() -> None:
         after = app.view.render_line(0)
         assert before.text == after.text
         assert before != after
+
+
+async def test_a_cell_that_displays_in_a_loop_shows_its_last_outputs() -> None:
+    """Of a thousand outputs the last are shown, and how many came before."""
+    notebook = MemoryNotebook()
+    key = notebook.add("for i in range(1000): display(i)")
+    notebook.ran(key, 1, *(notebook.display({"text/plain": f"value {i}"}) for i in range(1000)))
+    app = ViewApp(notebook)
+    async with app.run_test(size=(60, 60)) as pilot:
+        await settled(pilot)
+        lines = [line.strip("▌ ") for line in screen_lines(app)]
+        assert lines[1] == "⋯ 960 earlier outputs — Enter to view"
+        assert lines[41] == "value 999"
+        notebook.output(key, notebook.display({"text/plain": "one more"}))
+        await settled(pilot)
+        lines = [line.strip("▌ ") for line in screen_lines(app)]
+        assert lines[1] == "⋯ 961 earlier outputs — Enter to view"
+        assert lines[41] == "one more"

@@ -53,7 +53,7 @@ class Box:
 
 
 def _open(data: bytes) -> Image:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
@@ -61,7 +61,7 @@ def _open(data: bytes) -> Image:
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError as error:
         raise UnreadablePicture("too many pixels to show") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except Exception as error:
         raise UnreadablePicture("not a readable picture") from error
     return image
 
@@ -104,13 +104,13 @@ def _decoded(data: bytes, size: tuple[int, int], background: tuple[int, int, int
     from PIL import Image
 
     image = _open(data)
-    if image.format == "JPEG":
-        image.draft("RGB", size)
     try:
+        if image.format == "JPEG":
+            image.draft("RGB", size)
         image.load()
         has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
         converted = image.convert("RGBA" if has_alpha else "RGB")
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+    except Exception as error:
         raise UnreadablePicture("a damaged picture") from error
     resized = converted.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     if not has_alpha:

@@ -115,7 +115,7 @@ def error_block(manifest: ErrorManifest, context: OutputContext) -> Block:
     try:
         decoded = json.loads(read_text(manifest.traceback, context.blobs))
         raw = [str(part) for part in decoded] if isinstance(decoded, list) else []
-    except (LostContent, ValueError):
+    except (LostContent, ValueError, RecursionError):
         raw = []
     parsed = ansi_lines("\n".join(raw)) if raw else []
     lines: list[Line] = _message(manifest.ename, manifest.evalue, context)

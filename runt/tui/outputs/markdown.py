@@ -178,6 +178,8 @@ def markdown_lines(source: str, width: int, looks: Looks) -> list[Line]:
     previous, _looks = _looks, looks
     try:
         rendered = console.render_lines(_Markdown(safe, hyperlinks=False), pad=False)
+    except Exception:  # noqa: BLE001  a parser met text from outside: whatever it chokes on, the text is shown
+        rendered = [[Segment(line, looks.text)] for line in safe.expandtabs(4).split("\n")]
     finally:
         _looks = previous
     lines: list[Line] = []

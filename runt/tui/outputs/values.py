@@ -45,7 +45,10 @@ def json_block(text: str, context: OutputContext) -> Block:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return plain_block(text, context)
-    full = _laid_out(value, None, context.width)
+    try:
+        full = _laid_out(value, None, context.width)
+    except RecursionError:
+        return plain_block(text, context)
     lines = full
     toggle = None
     if len(full) > MAX_JSON_LINES:

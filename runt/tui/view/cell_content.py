@@ -37,8 +37,8 @@ class CellContent:
         self.state = CellState()
         self.source_hash: str | None = None
         self.blocks: list[Block] = []
-        self.entries: list[object] = []
-        """The output entries that ``blocks`` were made from."""
+        self.entries: dict[int, object] = {}
+        """The output entries that ``blocks`` were made from, by their index in the document."""
         self._looks = looks
         self._language = language
         self._lines = source.split("\n")
@@ -135,7 +135,7 @@ class CellContent:
 
     # The whole cell
 
-    def set_outputs(self, entries: list[object], blocks: list[Block]) -> None:
+    def set_outputs(self, entries: dict[int, object], blocks: list[Block]) -> None:
         """Replace the outputs."""
         self.entries = entries
         self.blocks = blocks

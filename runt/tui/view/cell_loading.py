@@ -114,26 +114,25 @@ class CellLoader:
     def read_runs(self, key: str, content: CellContent) -> None:
         """The execution or the outputs of a loaded cell changed. Blocks of unchanged entries are kept."""
         content.state = self._state(key, content)
-        entries: list[object] = []
+        entries: dict[int, object] = {}
         if content.type == "code":
             runtime = self._source.runtime
             count = runtime.output_count(CellKey(key))
-            if count <= MAX_OUTPUTS_SHOWN:
-                entries.extend(runtime.outputs(CellKey(key)))
+            first = max(0, count - MAX_OUTPUTS_SHOWN)
+            if first:
+                entries[-1] = LeftOut(first)
+            for index in range(first, count):
+                entries[index] = runtime.output(CellKey(key), index)
+        old, blocks = content.entries, content.blocks
+        known = dict(zip(old, zip(old.values(), blocks, strict=True), strict=True))
+        made: list[Block] = []
+        for index, entry in entries.items():
+            before = known.get(index)
+            if before is not None and before[0] == entry:
+                made.append(before[1])
             else:
-                entries.append(LeftOut(count - MAX_OUTPUTS_SHOWN))
-                entries.extend(
-                    runtime.output(CellKey(key), index) for index in range(count - MAX_OUTPUTS_SHOWN, count)
-                )
-        blocks: list[Block] = []
-        known = dict(enumerate(zip(content.entries, content.blocks, strict=True)))
-        for index, entry in enumerate(entries):
-            old = known.get(index)
-            if old is not None and old[0] == entry:
-                blocks.append(old[1])
-                continue
-            blocks.append(self._block(key, index, entry))
-        content.set_outputs(entries, blocks)
+                made.append(self._block(key, index, entry))
+        content.set_outputs(entries, made)
 
     def _block(self, key: str, index: int, entry: object) -> Block:
         if isinstance(entry, LeftOut):
@@ -163,23 +162,23 @@ class CellLoader:
         for key, content in self._contents.items():
             if any(block.pending == digest for block in content.blocks):
                 blocks = [
-                    render_output(entry, self.context) if block.pending == digest else block
-                    for entry, block in zip(content.entries, content.blocks, strict=True)
+                    self._block(key, index, entry) if block.pending == digest else block
+                    for (index, entry), block in zip(content.entries.items(), content.blocks, strict=True)
                 ]
                 content.set_outputs(content.entries, blocks)
                 drawn.append(key)
         return drawn
 
-    def toggle(self, key: str, index: int) -> bool:
-        """Fold or unfold an output. False when there is nothing to fold."""
+    def toggle(self, key: str, block: int) -> bool:
+        """Fold or unfold the block at that place. False when there is nothing to fold."""
         content = self.load(key)
-        if not 0 <= index < len(content.blocks) or content.blocks[index].toggle is None:
+        if not 0 <= block < len(content.blocks) or content.blocks[block].toggle is None:
             return False
+        index, entry = list(content.entries.items())[block]
         self._expanded ^= {(key, index)}
-        content.set_outputs(
-            [object() if i == index else e for i, e in enumerate(content.entries)], content.blocks
-        )
-        self.read_runs(key, content)
+        blocks = [*content.blocks]
+        blocks[block] = self._block(key, index, entry)
+        content.set_outputs(content.entries, blocks)
         return True
 
     @property
