@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from runt.daemon.scratch_documents import scratch
 from runt.errors import DamagedUpdate, StoreError
 from runt.notebook.crdt import CrdtDocument
 from runt.notebook.notebook_document import NotebookDocument
@@ -82,10 +83,11 @@ class JournalCare:
 
 def _says_the_same(make: Callable[[], CrdtDocument], snapshot: bytes, state: bytes) -> bool:
     """Runs in a worker thread."""
-    first, second = make(), make()
-    try:
-        first.apply(snapshot, "compact")
-        second.apply(first.update_since(), "compact")
-    except DamagedUpdate:
-        return False
-    return first.state() == state == second.state() and first.update_since() == second.update_since()
+    with scratch(make()) as first, scratch(make()) as second:
+        try:
+            first.apply(snapshot, "compact")
+            second.apply(first.update_since(), "compact")
+        except DamagedUpdate:
+            return False
+        same = first.update_since() == second.update_since()
+        return first.state() == state == second.state() and same

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runt.daemon.scratch_documents import scratch
 from runt.errors import BlobMissing, NotebookFileError
 from runt.notebook.cell import CellKey
 from runt.notebook.exchange import file_from_document
@@ -52,17 +53,13 @@ def write_notebook(
     Raises:
         FileChanged, NoSpace, StoreError, OSError: nothing was written.
     """
-    document = NotebookDocument()
-    document.apply(notebook, "save")
-    state = RuntimeDocument()
-    state.apply(runtime, "save")
     if base is None and expected is not None:
         base = _read_style(path)
-    reader = OutputReader(state, blobs.get, base, document)
-    parsed = file_from_document(document, reader.outputs, base)
-    if parsed == base and expected is not None and _is_there(path, expected):
-        # The same notebook in another spelling is no change: the file keeps its bytes.
-        return Written(expected, path.stat().st_size, True, parsed)
+    with scratch(NotebookDocument()) as document, scratch(RuntimeDocument()) as state:
+        document.apply(notebook, "save")
+        state.apply(runtime, "save")
+        reader = OutputReader(state, blobs.get, base, document)
+        parsed = file_from_document(document, reader.outputs, base)
     data = write_ipynb(parsed)
     disk_hash = hashlib.sha256(data).hexdigest()
     if disk_hash == expected and path.exists():

@@ -17,6 +17,7 @@ from runt.daemon.owned_tasks import OwnedTasks
 from runt.daemon.presence import PresenceTable
 from runt.daemon.requests import Requests
 from runt.daemon.room_log import RoomLog
+from runt.daemon.scratch_documents import release
 from runt.errors import StoreError
 from runt.notebook.crdt import Applied, CrdtDocument, Origin
 from runt.notebook.notebook_document import NotebookDocument
@@ -259,4 +260,8 @@ class Room:
         self.log.flush()
         for subscription in self._subscriptions:
             subscription.close()
-        await self.journal.close()
+        try:
+            await self.journal.close()
+        finally:
+            release(self.notebook)
+            release(self.runtime)

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runt.daemon.scratch_documents import scratch
 from runt.errors import DamagedUpdate
 from runt.notebook.cell import CellKey
 from runt.notebook.crdt import CrdtDocument
+from runt.notebook.disk_merge import equalise, merge_from_disk
 from runt.notebook.exchange import document_from_file
 from runt.notebook.ipynb import FileNotebook, read_ipynb
 from runt.notebook.manifests import BlobRef, encode, manifest_from_nbformat
@@ -58,8 +60,11 @@ class DiskMerge:
 
 def new_room(room: str, metadata: Mapping[str, Any], owner: str) -> LoadedDocuments:
     """The documents of an untitled notebook."""
-    notebook = NotebookDocument.create(room, metadata=metadata)
-    return LoadedDocuments(notebook.update_since(), RuntimeDocument.create(owner).update_since())
+    with (
+        scratch(NotebookDocument.create(room, metadata=metadata)) as notebook,
+        scratch(RuntimeDocument.create(owner)) as runtime,
+    ):
+        return LoadedDocuments(notebook.update_since(), runtime.update_since())
 
 
 def import_file(
@@ -71,18 +76,20 @@ def import_file(
         NotebookFileError: the bytes are not a notebook.
     """
     parsed = read_ipynb(data, name)
-    notebook = document_from_file(parsed, room)
-    runtime = RuntimeDocument.create(owner)
-    writer = RuntimeWriter(runtime)
-    keys = dict(enumerate(notebook.keys()))
-    with runtime.transaction("daemon"):
-        for entry in file_outputs(parsed, keys, room, disk_hash, put):
-            writer.load(entry.cell, entry.id, entry.count, list(entry.outputs))
-    return LoadedDocuments(notebook.update_since(), runtime.update_since()), parsed
+    with (
+        scratch(document_from_file(parsed, room)) as notebook,
+        scratch(RuntimeDocument.create(owner)) as runtime,
+    ):
+        writer = RuntimeWriter(runtime)
+        keys = dict(enumerate(notebook.keys()))
+        with runtime.transaction("daemon"):
+            for entry in file_outputs(parsed, keys, room, disk_hash, put):
+                writer.load(entry.cell, entry.id, entry.count, list(entry.outputs))
+        return LoadedDocuments(notebook.update_since(), runtime.update_since()), parsed
 
 
-def squash(document: CrdtDocument, snapshot: bytes | None, updates: Sequence[bytes]) -> bytes:
-    """One update that says the same as a journal's snapshot and updates.
+def replay(document: CrdtDocument, snapshot: bytes | None, updates: Sequence[bytes]) -> None:
+    """Bring an empty document to where a journal's snapshot and updates lead.
 
     Raises:
         DamagedUpdate: one of them cannot be applied.
@@ -91,14 +98,14 @@ def squash(document: CrdtDocument, snapshot: bytes | None, updates: Sequence[byt
         document.apply(snapshot, "journal")
     for update in updates:
         document.apply(update, "journal")
-    return document.update_since()
 
 
 def restore(
     snapshots: Mapping[str, bytes], updates: Iterable[tuple[str, bytes]], owner: str
 ) -> LoadedDocuments | None:
-    """The documents of a journal; None if it holds no notebook. A lost R is made anew: clients take the
-    whole state.
+    """The documents of a journal; None if it holds no notebook.
+
+    A lost R is made anew: clients take the whole state of another epoch.
 
     Raises:
         DamagedUpdate: the notebook's updates cannot be applied.
@@ -106,18 +113,21 @@ def restore(
     of: dict[str, list[bytes]] = {"n": [], "r": []}
     for doc, update in updates:
         of.setdefault(doc, []).append(update)
-    notebook = NotebookDocument()
-    squashed = squash(notebook, snapshots.get("n"), of["n"])
-    if not notebook.schema:
-        return None
-    runtime = RuntimeDocument()
-    try:
-        squash(runtime, snapshots.get("r"), of["r"])
-    except DamagedUpdate:
-        runtime = RuntimeDocument.create(owner)
-    if not runtime.schema:
-        runtime = RuntimeDocument.create(owner)
-    return LoadedDocuments(squashed, runtime.update_since())
+    with scratch(NotebookDocument()) as notebook:
+        replay(notebook, snapshots.get("n"), of["n"])
+        if not notebook.schema:
+            return None
+        squashed = notebook.update_since()
+    with scratch(RuntimeDocument()) as runtime:
+        try:
+            replay(runtime, snapshots.get("r"), of["r"])
+            usable = bool(runtime.schema)
+        except DamagedUpdate:
+            usable = False
+        if usable:
+            return LoadedDocuments(squashed, runtime.update_since())
+    with scratch(RuntimeDocument.create(owner)) as fresh:
+        return LoadedDocuments(squashed, fresh.update_since())
 
 
 def merge_disk(
@@ -128,22 +138,20 @@ def merge_disk(
     Raises:
         NotebookFileError: the bytes are not a notebook; nothing is merged.
     """
-    from runt.notebook.disk_merge import equalise, merge_from_disk
-
     parsed = read_ipynb(data, name)
-    live = NotebookDocument()
-    live.apply(notebook, "journal")
-    before = live.state()
     old_sources = _sources(base)
-    if base is None:
-        mapping = equalise(live, parsed, "disk")
-    else:
-        mapping = merge_from_disk(live, base, parsed)
-    entries = []
-    for entry in file_outputs(parsed, mapping, room, disk_hash, put):
-        changed = old_sources.get(entry.cell) != live.cell(entry.cell).source
-        entries.append(FileOutputs(entry.cell, entry.id, entry.count, entry.outputs, changed))
-    return DiskMerge(live.update_since(before), tuple(entries), parsed, disk_hash)
+    with scratch(NotebookDocument()) as live:
+        live.apply(notebook, "journal")
+        before = live.state()
+        if base is None:
+            mapping = equalise(live, parsed, "disk")
+        else:
+            mapping = merge_from_disk(live, base, parsed)
+        entries = []
+        for entry in file_outputs(parsed, mapping, room, disk_hash, put):
+            changed = old_sources.get(entry.cell) != live.cell(entry.cell).source
+            entries.append(FileOutputs(entry.cell, entry.id, entry.count, entry.outputs, changed))
+        return DiskMerge(live.update_since(before), tuple(entries), parsed, disk_hash)
 
 
 def file_outputs(
@@ -168,7 +176,7 @@ def file_execution_id(room: str, disk_hash: str, cell: CellKey) -> str:
 def _sources(base: bytes | None) -> dict[CellKey, str]:
     if base is None:
         return {}
-    document = NotebookDocument()
-    document.apply(base, "journal")
-    keys = document.keys()
-    return {key: document.cell(key).source for key in keys}
+    with scratch(NotebookDocument()) as document:
+        document.apply(base, "journal")
+        keys = document.keys()
+        return {key: document.cell(key).source for key in keys}
