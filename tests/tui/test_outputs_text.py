@@ -269,5 +269,5 @@ def test_deeply_nested_json_is_text() -> None:
     """What is nested too deep to lay out is shown as it came."""
     notebook = MemoryNotebook()
     text = "[" * 30_000 + "]" * 30_000
-    block = render_output(notebook.display({"application/json": text}), context(80))
-    assert plain(block.lines)[0].startswith("[")
+    block = render_output(notebook.display({"application/json": text}), context(80, notebook.blobs))
+    assert plain(block.lines)[0] == "[" * 80
