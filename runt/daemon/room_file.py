@@ -29,6 +29,7 @@ from runt.store.blobs import BlobStore
 
 if TYPE_CHECKING:
     from runt.daemon.room import Room
+    from runt.daemon.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +72,17 @@ class RoomFile:
     counts: ChangeCounts
     base: bytes | None  # N as last saved, for merges
     claim: Callable[[Room, str], Awaitable[Path]]  # makes another path this room's; for save_as
+    settings: Settings
     parsed: FileNotebook | None = None  # the file as last read or written: its style
     mode_new: bool = False  # nothing is at the path yet
-    schedule: SaveSchedule = field(default_factory=SaveSchedule)
+    schedule: SaveSchedule = field(init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _timer: asyncio.TimerHandle | None = None
     _closed: bool = False
+
+    def __post_init__(self) -> None:
+        autosave = self.settings.current.autosave
+        self.schedule = SaveSchedule(quiet_s=autosave.delay_s, max_delay_s=autosave.max_delay_s)
 
     # -- changes ----------------------------------------------------------------------------------
 
@@ -132,7 +138,7 @@ class RoomFile:
 
     def _set_timer(self) -> None:
         due = self.schedule.due()
-        if due is None or self.path is None or self._closed:
+        if due is None or self.path is None or self._closed or not self.settings.current.autosave.enabled:
             return
         if self._timer is not None:
             if self._timer.when() <= due:

@@ -145,6 +145,9 @@ class RoomOpener:
             )
             saved = SavedState(disk_hash=on_disk.disk_hash)
             return _Opened(documents, True, saved, ChangeCounts(), documents.notebook, parsed)
+        if path is not None and metadata is None:
+            # Neither journal nor file: an empty notebook in its place would be written to the path.
+            raise RequestRefused("not_found", f"{path}: no such file", hint="check the path")
         documents = new_room(id_, metadata or {}, self._owner)
         return _Opened(documents, True, SavedState(), ChangeCounts(), None)
 
@@ -180,15 +183,16 @@ class RoomOpener:
             id_, notebook, runtime, journal, on_left=self.rooms.linger, on_poisoned=self.rooms.discard
         )
         room.file = RoomFile(
-            room,
-            self._blobs,
-            self.put,
-            path,
-            opened.saved,
-            opened.counts,
-            opened.base,
-            self.rooms.claim,
-            opened.parsed,
+            room=room,
+            blobs=self._blobs,
+            put=self.put,
+            path=path,
+            saved=opened.saved,
+            counts=opened.counts,
+            base=opened.base,
+            claim=self.rooms.claim,
+            settings=self._settings,
+            parsed=opened.parsed,
             mode_new=not opened.saved.disk_hash,
         )
         room.kernel = KernelRoom(room, self._places, self._blobs, self.put, self._settings)

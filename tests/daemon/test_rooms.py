@@ -219,6 +219,51 @@ async def test_garbage_drops_one_client_and_no_other(here: DaemonInLoop) -> None
     await other.until(lambda: other.sources() == ["still x"], "the good client's edit")
 
 
+async def test_a_document_that_broke_is_loaded_again_from_the_journal(here: DaemonInLoop) -> None:
+    """Its peers are disconnected, and who connects again finds everything that was acknowledged."""
+    path = here.notebook("a.ipynb", "x")
+    one, two = await here.join(path), await here.join(path)
+    one.type(one.keys()[0], "kept ")
+    await one.request("synced", n=one.session.sent_n)
+    room = next(iter(here.daemon.rooms))
+    room.notebook.poisoned = True  # what pycrdt's panic leaves behind
+    one.type(one.keys()[0], "lost ")
+    await two.until(lambda: two.lost, "the end of the other connection")
+    again = await here.join(path)
+    assert again.sources() == ["kept x"]
+    assert next(iter(here.daemon.rooms)) is not room
+
+
+async def test_a_room_whose_journal_and_file_are_gone_is_not_found(here: DaemonInLoop) -> None:
+    """No empty notebook is put in the place of a file that was deleted."""
+    path = here.notebook("a.ipynb", "x")
+    client = await here.join(path)
+    room = client.welcome.room if client.welcome else ""
+    await here.stop()
+    path.unlink()
+    for file in here.places.rooms.glob(f"{room}*"):
+        file.unlink()
+    await here.start()
+    with pytest.raises(RefusedError) as caught:
+        await here.connect(id=room)
+    assert caught.value.code == "not_found"
+    assert not path.exists()
+
+
+async def test_without_autosave_only_a_request_writes(here: DaemonInLoop) -> None:
+    """The setting is off: the edit waits in the journal until somebody saves."""
+    here.places.settings_json.parent.mkdir(exist_ok=True)
+    here.places.settings_json.write_text('{"autosave": {"enabled": false}}')
+    await here.restart()
+    path = here.notebook("a.ipynb", "x")
+    client = await here.join(path)
+    client.type(client.keys()[0], "y")
+    await client.request("synced", n=client.session.sent_n)
+    assert next(iter(here.daemon.rooms)).file._timer is None
+    await client.request("save")
+    assert "yx" in path.read_text()
+
+
 async def test_presence_goes_to_the_others_with_the_daemons_stamp(here: DaemonInLoop) -> None:
     """A peer's claim about its id is replaced; leaving is told."""
     path = here.notebook("a.ipynb", "x")
