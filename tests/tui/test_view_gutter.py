@@ -34,7 +34,9 @@ def test_elapsed_time_moves_in_whole_seconds(seconds: float, words: str) -> None
     assert elapsed(seconds) == words
 
 
-@pytest.mark.parametrize(("number", "words"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (21, "21st")])
+@pytest.mark.parametrize(
+    ("number", "words"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (21, "21st")]
+)
 def test_ordinals(number: int, words: str) -> None:
     """English ordinals."""
     assert ordinal(number) == words
