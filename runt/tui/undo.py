@@ -70,6 +70,8 @@ class TextSession:
         # Kept: pycrdt follows the wrapper object.
         self._text = document.cell(cell).text
         self.origin = f"editor-{next(_origins)}"
+        # What the changes of undo and redo are named, for observers.
+        self.undo_origin = f"{self.origin}-undo"
         self.steps = 0
         self._clock_ms = 0
         self._manager = UndoManager(
@@ -89,14 +91,14 @@ class TextSession:
         """Undo one step. Returns how many steps were used up: one, more if some had no effect left, 0 if
         nothing happened."""
         before = len(self._manager.undo_stack)
-        with self._document.attributed(f"{self.origin}-undo"):
+        with self._document.attributed(self.undo_origin):
             self._manager.undo()
         return before - len(self._manager.undo_stack)
 
     def redo(self) -> int:
         """Redo one step. Returns how many were used up."""
         before = len(self._manager.redo_stack)
-        with self._document.attributed(f"{self.origin}-undo"):
+        with self._document.attributed(self.undo_origin):
             self._manager.redo()
         return before - len(self._manager.redo_stack)
 

@@ -23,6 +23,7 @@ from runt.tui.session import NotebookSession
 from runt.tui.situation import Mode
 from runt.tui.status_line import StatusLine
 from runt.tui.title_line import TitleLine
+from tests.tui import grids
 from tests.tui.memory_session import MemorySession, Somebody, memory_session
 
 CELLS = ["a = 1", "b = 2", "c = 3"]
@@ -171,6 +172,20 @@ async def test_arrows_leave_the_editor_at_its_ends() -> None:
         assert screen.editor.cursor_location == (0, 1)
         await screen.press("down", "up", "up")
         assert screen.editor.key == screen.session.document.keys()[0]
+
+
+async def test_a_click_into_the_source_edits_there() -> None:
+    """The caret is where the mouse was; Escape gives the keys back to the notebook."""
+    async with opened(["alpha = 1", "beta = 2\ngamma = 3"]) as screen:
+        rows = grids.screen_lines(screen.app)
+        y = next(at for at, row in enumerate(rows) if "gamma" in row)
+        await screen.pilot.click(offset=(rows[y].index("gamma") + 2, y))
+        await screen.until(lambda: screen.mode is Mode.EDIT)
+        assert screen.editor.key == screen.session.document.keys()[1]
+        assert screen.editor.cursor_location == (1, 2)
+        await screen.press("X", "escape", "k")
+        assert screen.sources[1] == "beta = 2\ngaXmma = 3"
+        assert screen.focused == 0
 
 
 async def test_a_paste_goes_into_the_editor_and_nowhere_else() -> None:

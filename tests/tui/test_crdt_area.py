@@ -178,6 +178,21 @@ async def test_undo_takes_back_only_what_this_person_typed() -> None:
         assert not mine.history.undo_stack
 
 
+async def test_undo_goes_to_where_it_took_something_back() -> None:
+    """The caret stands after what came back, and is brought into view."""
+    app = TwoEditors("one two\n\n\nend")
+    async with app.run_test() as pilot:
+        area, host = app.areas[0], app.hosts[0]
+        area.delete((0, 3), (0, 7))
+        area.move_cursor((3, 3))
+        await pilot.pause()
+        host.revealed.clear()
+        area.undo()
+        assert area.text == "one two\n\n\nend"
+        assert area.cursor_location == (0, 7)
+        assert host.revealed[-1] == 0
+
+
 async def test_enter_indents_after_a_colon_and_keeps_the_indent_otherwise() -> None:
     """Enter after a colon goes one level in, after return one level out, else stays."""
     app = TwoEditors("")

@@ -104,6 +104,7 @@ class CrdtArea(OpenTextArea):
         self._host = host
         self._on_caret = on_caret
         self._own_origins = {self._session.origin}
+        self._undo_origins = {self._session.undo_origin}
         self._rows = 1
         self.carets = Carets()
         self.ready = asyncio.Event()
@@ -188,6 +189,7 @@ class CrdtArea(OpenTextArea):
         if self._session.steps >= MAX_SESSION_STEPS:
             self._session = TextSession(self.notebook, self.key)
             self._own_origins.add(self._session.origin)
+            self._undo_origins.add(self._session.undo_origin)
         self._steps.typing(self._session, start, stop - start, text)
         with self.notebook.transaction(self._session.origin):
             splice(self._text, start, stop, text)
@@ -205,13 +207,19 @@ class CrdtArea(OpenTextArea):
     def _on_change(self, change: NotebookChange) -> None:
         if change.origin in self._own_origins or self.key not in change.sources:
             return
+        edits: list[TextEdit] = []
         try:
-            self.apply_edits(delta_edits(self.document.text, change.sources[self.key]))
+            edits = delta_edits(self.document.text, change.sources[self.key])
         except ValueError:
             pass  # read whole, below
+        self.apply_edits(edits)
         # A delta that did not fit must not leave the editor showing another text than the document holds.
         if self.document.text != (text := str(self._text)):
             self.apply_edits([*reversed(minimal_edits(self.document.text, text))])
+        if change.origin in self._undo_origins and edits:
+            # What this person took back is where they look now.
+            self.move_cursor(self.lines.location(edits[-1].at + len(edits[-1].inserted)))
+            self.scroll_cursor_visible()
 
     def apply_edits(self, edits: Sequence[TextEdit]) -> None:
         """Apply edits that the CRDT already has; offsets count in the text as left by the edit before."""
