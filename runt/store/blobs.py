@@ -147,7 +147,7 @@ class BlobStore:
         except OSError as error:
             with self._lock:
                 self._unsynced |= batch
-            raise from_os_error(error, path, "make durable") from error
+            raise from_os_error(error, path, "sync") from error
         except BaseException:
             with self._lock:
                 self._unsynced |= batch - done

@@ -17,7 +17,7 @@ FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def from_os_error(error: OSError, path: str | os.PathLike[str], action: str) -> StoreError:
-    """`action` is a verb: "write", "make durable"."""
+    """`action` is a verb: "write", "sync"."""
     if error.errno in FULL_ERRNOS:
         return NoSpace(
             f"{os.fspath(path)}: the disk is full, cannot {action} it", hint="free some disk space"

@@ -49,8 +49,13 @@ def write_in_place(target: Path, data: bytes, current: str, check: bool, copies:
 def _keep(target: Path, old: bytes, copies: Path) -> Path:
     ensure_private_directory(copies)
     copy = copies / f"{secrets.token_hex(4)}-{target.name[-120:]}"
-    write_private_file(copy.with_name(copy.name + ".path"), os.fsencode(target) + b"\n")
-    write_private_file(copy, old)
+    try:
+        write_private_file(copy.with_name(copy.name + ".path"), os.fsencode(target) + b"\n")
+        write_private_file(copy, old)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            _forget(copy)  # not needed: the file itself was not touched
+        raise
     return copy
 
 

@@ -367,7 +367,7 @@ class JournalWriter:
                 sync_data(room.wal_descriptor)
             except OSError as error:
                 # Never retried on this file: the kernel may have dropped the pages. The room needs a new one.
-                self._fail(room, from_os_error(error, room.database.path, "make durable"))
+                self._fail(room, from_os_error(error, room.database.path, "sync"))
                 return
         self._report(room.journal.report_durable, seq)
 

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from runt.errors import StoreError
 from runt.store.atomic_file import read_file, write_file
+from runt.store.disk_errors import from_os_error
 from runt.store.safe_directory import ensure_private_directory
 
 Seconds = Annotated[float, Meta(ge=0.1, le=86_400.0)]
@@ -93,7 +94,7 @@ def write_settings(path: Path, settings: Settings) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+        raise from_os_error(error, path, "read") from error
     except ValueError as error:
         raise StoreError(f"{path}: {error}", hint="correct or remove the file, then try again") from error
     _merge(raw, settings)
