@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from runt.notebook.notebook_document import CellKey, CellType, NotebookDocument
+from runt.tui.undo import Step
 
 # Origin of what commands write. Any origin but the peer's own "remote" is sent to the daemon.
 LOCAL = "local"
@@ -169,7 +170,7 @@ class Several:
 
     title: str
     cell: CellKey | None
-    steps: Sequence[Inserted | Deleted | Rewritten]
+    steps: Sequence[Step]
 
     def undo(self) -> bool:
         return _all_or_none([(step.undo, step.redo) for step in reversed(self.steps)])

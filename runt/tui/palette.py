@@ -103,9 +103,9 @@ class Palette(ModalScreen[str | None]):
             case "up":
                 options.action_cursor_up()
             case "pagedown":
-                options.action_page_down()
+                options.action_page_down()  # type: ignore[no-untyped-call]
             case "pageup":
-                options.action_page_up()
+                options.action_page_up()  # type: ignore[no-untyped-call]
             case _:
                 return
         event.stop()

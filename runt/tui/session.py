@@ -98,9 +98,11 @@ class NotebookSession(Protocol):
     async def reconnect(self) -> Any:
         """Start the daemon again after it was stopped on purpose."""
 
+    def spill(self) -> None:
+        """Keep on disk what the daemon has not acknowledged. Blocks for an fsync, never raises."""
+
     async def close(self) -> Any:
-        """Leave. What the daemon has not acknowledged is kept on disk; raises ``StoreError`` if even that
-        fails."""
+        """Leave. What the daemon has not acknowledged is kept on disk."""
 
 
 Opening = Awaitable[NotebookSession]

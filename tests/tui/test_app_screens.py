@@ -179,3 +179,32 @@ def test_a_pending_sequence_says_what_can_follow() -> None:
     pending = Keymap().feed(Mode.COMMAND, "g")
     assert isinstance(pending, Pending)
     assert plain(status_pieces(NOW, "", pending, 100)).startswith(" g …   g first cell")
+
+
+def colours(screen: Screen) -> list[list[tuple[str, object, object, object]]]:
+    """Each cell of the screen with what it looks like."""
+    rows = []
+    for strip in screen.app.screen._compositor.render_strips():
+        row: list[tuple[str, object, object, object]] = []
+        for text, style, _ in strip:
+            look = (None, None, None) if style is None else (style.color, style.bold, style.italic)
+            row += [(character, *look) if character != " " else (" ", None, None, None) for character in text]
+        rows.append(row)
+    return rows
+
+
+async def test_opening_the_editor_moves_and_recolours_nothing() -> None:
+    """Every character of the notebook stays where it is, in its colour, but for the caret and the notes
+    beside it."""
+    source = (
+        'import os\n\ndef f(x: int, *, name="é漢") -> str:\n    # comment\n'
+        '\treturn f"{x!r}" + str(1.5)  # \\n\n\nclass A(B): pass'
+    )
+    async with opened([source, "x = 1"]) as screen:
+        before = colours(screen)
+        await screen.press("enter")
+        after = colours(screen)
+        row, column = 2, 6
+        assert before[row][column][0] == "i"
+        before[row][column] = after[row][column]
+        assert after[1:-1] == before[1:-1]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from runt.notebook.notebook_document import CellKey, CellType, NewCell
 from runt.tui.cell_steps import LOCAL, Deleted, Inserted, Moved, Retyped, Rewritten, Several, previous
 from runt.tui.desk import Desk
+from runt.tui.undo import Step
 
 
 async def edit(desk: Desk) -> None:
@@ -105,7 +106,7 @@ async def split(desk: Desk) -> None:
             desk.document.index(cell.key) + 1, [NewCell(cell.type, tail, cell.metadata)], LOCAL
         )
         cell.set_source(head, LOCAL)
-    steps = [
+    steps: list[Step] = [
         Inserted(desk.document, [new], [tail]),
         Rewritten(desk.document, cell.key, source, head),
     ]
@@ -125,7 +126,10 @@ async def merge(desk: Desk) -> None:
     with desk.document.transaction(LOCAL):
         cell.set_source(joined, LOCAL)
         desk.document.delete_cell(below.key, LOCAL)
-    steps = [Rewritten(desk.document, cell.key, before, joined), Deleted(desk.document, [below.key])]
+    steps: list[Step] = [
+        Rewritten(desk.document, cell.key, before, joined),
+        Deleted(desk.document, [below.key]),
+    ]
     desk.history.record(Several("merged two cells", cell.key, steps))
     desk.focus(cell.key)
 
