@@ -263,5 +263,7 @@ class Room:
         try:
             await self.journal.close()
         finally:
+            # The writer's thread may keep its last job, and with it the journal, for long.
+            self.journal.on_committed = self.journal.on_durable = self.journal.on_failure = None
             release(self.notebook)
             release(self.runtime)

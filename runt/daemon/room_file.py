@@ -60,7 +60,7 @@ class ChangeCounts:
         return cls(int(n), int(r))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class RoomFile:
     """The file of one room, or the lack of one (``path`` None: untitled)."""
 

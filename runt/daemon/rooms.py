@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from runt.daemon.memory import give_memory_back
 from runt.daemon.notebook_paths import locate
 from runt.daemon.owned_tasks import OwnedTasks
 from runt.daemon.refusals import RequestRefused, bad_request
@@ -151,6 +152,8 @@ class Rooms:
             log.info("room %s closed", room.id)
         finally:
             self._closing.pop(room.id, None)
+        if not self._stopped:
+            await asyncio.to_thread(give_memory_back)
 
     def discard(self, room: Room) -> None:
         """A room whose document broke: its peers connect again and get it from the journal."""
