@@ -72,6 +72,9 @@ class RoomDatabase:
         except sqlite3.Error as error:
             self._roll_back()
             raise from_sqlite_error(error, self.path, "write") from error
+        except BaseException:
+            self._roll_back()
+            raise
         self._last_row = row
 
     def compact(self, doc: str, snapshot: bytes, upto: int) -> int:
@@ -88,6 +91,9 @@ class RoomDatabase:
         except sqlite3.Error as error:
             self._roll_back()
             raise from_sqlite_error(error, self.path, "compact") from error
+        except BaseException:
+            self._roll_back()
+            raise
         return int(left)
 
     def execution(self, id: str) -> ExecutionRow | None:

@@ -254,6 +254,10 @@ class JournalWriter:
             room.held += items
             self._fail(room, error)
             return
+        except Exception as error:  # noqa: BLE001 - a bug of one room must not end the thread that serves all
+            room.held += items
+            self._fail(room, StoreError(f"{room.database.path}: cannot write it: {error!r}"))
+            return
         seq = items[-1].seq
         size = sum(item.size for item in items)
         room.committed = seq
@@ -267,7 +271,7 @@ class JournalWriter:
             return
         try:
             left = room.database.compact(doc, snapshot, upto)
-        except StoreError:
+        except Exception:  # noqa: BLE001 - whatever it was, it must not end the thread that serves all rooms
             return  # nothing is lost: the updates are still there, and compaction stays due
         room.wal_pages += PAGES_PER_COMMIT + len(snapshot) // PAGE_BYTES
         self._with_wal.add(room)

@@ -131,6 +131,19 @@ async def test_closing_an_unsafe_room_says_so(writer: JournalWriter, path: Path)
     assert journal.contents.updates == [("n", b"1"), ("r", b"2")]
 
 
+async def test_a_bug_in_one_room_leaves_the_others(writer: JournalWriter, path: Path) -> None:
+    """Something that cannot be stored makes its room unsafe; the thread goes on for the others."""
+    journal, other = await writer.open(path), await writer.open(path.with_name("other.db"))
+    journal.append([("n", b"1")])
+    await journal.flush()
+    journal.append([("n", "not bytes")])  # type: ignore[list-item]
+    with pytest.raises(StoreError, match="TypeError"):
+        await journal.flush()
+    other.append([("n", b"2")])
+    await other.flush(durable=True)
+    assert (journal.committed, other.committed) == (1, 1)
+
+
 async def test_a_failed_fsync_is_not_retried(
     writer: JournalWriter, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
