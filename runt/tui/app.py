@@ -9,11 +9,9 @@ the cell before it closes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.filter import LineFilter
 
@@ -55,7 +53,6 @@ class NotebookApp(TerminalApp[Farewell]):
 
     TITLE = "runt"
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = []
     CSS = """
     #body { height: 1fr; background: $background; }
     NotebookView { width: 1fr; height: 1fr; }
@@ -112,6 +109,7 @@ class NotebookApp(TerminalApp[Farewell]):
     def on_mount(self) -> None:
         """Paint the frame, then wait for the notebook."""
         self._show_lines()
+        self.app_resume_signal.subscribe(self, lambda _app: self.forget_screen())
         self.call_after_refresh(self._wait_for_notebook)
 
     def _wait_for_notebook(self) -> None:
@@ -272,6 +270,8 @@ class NotebookApp(TerminalApp[Farewell]):
             await self.run_command(found)
         elif mode is Mode.EDIT and not isinstance(found, Pending):
             await self._type(event)
+        elif event.key == "ctrl+c":
+            self.say("ii interrupts the kernel · c copies a cell · ^Q leaves")
         if waited or isinstance(found, Pending):
             self._changed()
         return True
