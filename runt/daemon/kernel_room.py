@@ -3,17 +3,16 @@
 It decides when what runs; ``runs`` keeps the line, ``kernel_records`` what the kernel said. The invariants:
 a run is sent only after the journal has it as running; a run that never reached the supervisor is sent
 again after the next attach; R says at every moment what became of the kernel.
+
+It is long because it is one state machine: start, death, loss and adoption share every field.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import secrets
-import signal
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,15 +30,16 @@ from runt.daemon.folding_ops import (
     Notice,
     SetNextInput,
 )
-from runt.daemon.kernel_choice import choose_kernel, write_language
+from runt.daemon.kernel_choice import choose_kernel, set_next_input, working_directory, write_language
+from runt.daemon.kernel_questions import Questions
 from runt.daemon.kernel_records import KernelRecords
+from runt.daemon.kernel_remains import last_words, remove_kernel
 from runt.daemon.refusals import RequestRefused
 from runt.daemon.runs import Runs
 from runt.errors import ConnectionLost, KernelNotFound, RuntError, StoreError
 from runt.errors import KernelDied as KernelDiedError
 from runt.notebook.cell import CellKey
-from runt.protocol.messages import Event
-from runt.runtime.supervisor_protocol import LIFECYCLE, Record
+from runt.runtime.supervisor_protocol import Record
 
 if TYPE_CHECKING:
     from runt.daemon.notebook_channel import NotebookChannel
@@ -76,7 +76,7 @@ class KernelRoom:
         self._starting: asyncio.Task[None] | None = None
         self._last: KernelStartParams | None = None  # the environment lives here and nowhere else
         self._language: dict[str, Any] | None = None  # to be written into N at the first run
-        self._inputs: dict[str, InputRequested] = {}
+        self._questions = Questions(room)
         self._replay_end: int | None = None  # offset up to which records are from before the attach
         self._ending = False  # a loss of the supervisor is expected
 
@@ -113,8 +113,7 @@ class KernelRoom:
 
     def joined(self, channel: NotebookChannel) -> None:
         """Show a newcomer the questions that are open."""
-        for request in self._inputs.values():
-            channel.event(_input_event(request))
+        self._questions.show(channel)
 
     def durable(self, seq: int) -> None:
         """The journal is on disk up to ``seq``."""
@@ -190,16 +189,10 @@ class KernelRoom:
 
     def answer_input(self, request: str, value: str) -> bool:
         """Answer a question of the kernel; False if somebody else did, or it is over."""
-        asked, kernel = self._inputs.pop(request, None), self._kernel
-        if asked is None or kernel is None:
-            return False
-
-        def answer() -> None:
-            kernel.input_reply(asked.header, value)
-
-        self._room.log.after_commit(answer)
-        self._room.event(Event(name="input_done", data={"request": request}))
-        return True
+        kernel = self._kernel
+        return kernel is not None and self._questions.answer(
+            request, lambda header: kernel.input_reply(header, value)
+        )
 
     # -- start, interrupt, restart, shutdown ------------------------------------------------------
 
@@ -245,7 +238,7 @@ class KernelRoom:
         await kernel.start(
             directory,
             spec,
-            self._working_directory(params),
+            working_directory(params.cwd if params is not None else None, self._room.file.path),
             dict(params.env) if params is not None and params.env is not None else dict(os.environ),
             umask=params.umask if params is not None else None,
             tz=params.tz if params is not None else None,
@@ -273,14 +266,6 @@ class KernelRoom:
             state="none" if missing else "dead", activity="", error=str(error) if missing else text
         )
         self.runs.cancel(None, text)
-
-    def _working_directory(self, params: KernelStartParams | None) -> str:
-        path = self._room.file.path
-        asked = params.cwd if params is not None else None
-        for candidate in (asked, str(path.parent) if path else None, str(Path.home())):
-            if candidate and Path(candidate).is_absolute() and Path(candidate).is_dir():
-                return candidate
-        return "/"
 
     async def _probe(self, kernel: KernelProcess) -> None:
         """Ask until it answers on both channels; a kernel that dies first says so by itself."""
@@ -338,15 +323,7 @@ class KernelRoom:
 
     def _forget_kernel(self, directory: Path) -> None:
         """The kernel is gone for good: take what its journal still has, end its runs, remove what it left."""
-        from runt.runtime.adoption import LOST, last_records
-
-        offset = self._records.state.offset
-        try:
-            rest = list(last_records(directory, offset))
-        except (RuntError, OSError) as error:
-            log.warning("room %s: the supervisor's journal cannot be read: %s", self._room.id, error)
-            rest = [Record(offset + 1, LIFECYCLE, time.time(), [LOST])]
-        self._records.fold(rest)
+        self._records.fold(last_words(directory, self._records.state.offset))
         running = self.runs.running
         if running is not None:
             self._execution_done(running.execution, "error")
@@ -392,10 +369,9 @@ class KernelRoom:
             case KernelDied(reason=reason, expected=expected):
                 self._died(reason, expected)
             case InputRequested():
-                self._inputs[effect.request] = effect
-                self._room.log.after_commit(lambda: self._room.event(_input_event(effect)))
+                self._questions.ask(effect)
             case SetNextInput():
-                self._set_next_input(effect)
+                set_next_input(self._room.notebook, effect)
             case Notice(text=text):
                 log.warning("room %s: kernel: %s", self._room.id, text)
                 self._room.notice(text)
@@ -403,10 +379,7 @@ class KernelRoom:
                 pass  # sends are in the fold state; replies and late output are for later versions
 
     def _execution_done(self, execution: str, status: str) -> None:
-        for request, asked in list(self._inputs.items()):
-            if asked.execution == execution:
-                del self._inputs[request]
-                self._room.event(Event(name="input_done", data={"request": request}))
+        self._questions.ended(execution)
         stop_on_error = self._settings.current.stop_on_error
         self.runs.done(execution, failed=status != "ok", stop_on_error=stop_on_error)
         self._dispatch()
@@ -429,15 +402,6 @@ class KernelRoom:
             log.warning("room %s: the kernel died: %s", self._room.id, reason)
             self._set_kernel(state="dead", activity="", error=f"the kernel died ({reason})")
             self.runs.cancel(None, "the kernel died")
-
-    def _set_next_input(self, effect: SetNextInput) -> None:
-        notebook = self._room.notebook
-        key = CellKey(effect.cell)
-        if effect.replace and key in notebook:
-            notebook.cell(key).set_source(effect.text, "daemon")
-            return
-        index = notebook.index(key) + 1 if key in notebook else len(notebook)
-        notebook.insert_cell(index, "code", effect.text, origin="daemon")
 
     # -- the supervisor's loss, and finding it again ----------------------------------------------
 
@@ -526,34 +490,3 @@ class KernelRoom:
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
-
-
-def remove_kernel(directory: Path, sockets: Path) -> None:
-    """End whatever processes still belong to a kernel that was given up, and remove its files. Blocks."""
-    from runt.runtime.adoption import end_kernel, remove
-    from runt.runtime.kernel_file import read_kernel_file
-
-    try:
-        file = read_kernel_file(directory)
-    except (OSError, StoreError, msgspec.MsgspecError):
-        pass  # it never got as far as a kernel, or is removed already
-    else:
-        if file.supervisor_runs:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(file.supervisor_pid, signal.SIGKILL)
-        if end_kernel(file):
-            log.warning("ended kernel %d, which had lost its supervisor", file.kernel_pid)
-    remove(directory, sockets)
-
-
-def _input_event(request: InputRequested) -> Event:
-    return Event(
-        name="input_request",
-        data={
-            "request": request.request,
-            "execution": request.execution,
-            "cell": request.cell,
-            "prompt": request.prompt,
-            "password": request.password,
-        },
-    )
