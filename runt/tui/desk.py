@@ -80,7 +80,7 @@ class Desk:
     @property
     def can_edit(self) -> bool:
         """Whether this peer may write."""
-        return getattr(self.session, "role", "run") != "view"
+        return self.session.role != "view"
 
     def say(self, text: str) -> None:
         """Show one line, made safe to display."""
@@ -173,9 +173,7 @@ class Desk:
         editor = self.editor
         if editor is not None and change.structure and editor.key not in self.document:
             self.stop_editing()
-            self.say(
-                "somebody deleted the cell you were editing · z brings it back only where you deleted it"
-            )
+            self.say("somebody deleted the cell you were editing")
         self._changed()
 
     def replaced(self) -> None:

@@ -14,8 +14,8 @@ from runt.terminal.widths import cell_width, truncate
 from runt.tui.commands import GROUPS, in_mode, shown_keys
 from runt.tui.situation import Mode
 
-KEYS_CELLS = 15
-PANEL_CELLS = 46
+KEYS_CELLS = 17
+PANEL_CELLS = 49
 
 
 class HelpPanel(Widget):

@@ -53,6 +53,10 @@ class NotebookSession(Protocol):
         """Our own id among the peers."""
 
     @property
+    def role(self) -> str:
+        """What we may do: ``view``, ``edit`` or ``run``."""
+
+    @property
     def document(self) -> NotebookDocument: ...
 
     @property
