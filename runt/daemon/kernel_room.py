@@ -320,6 +320,7 @@ class KernelRoom:
         self._records.fold_now()
         kernel.close()
         self._forget_kernel(kernel.directory)
+        await self._remove(kernel.directory)
 
     def _forget_kernel(self, directory: Path) -> None:
         """The kernel is gone for good: take what its journal still has, end its runs, remove what it left."""
@@ -332,14 +333,16 @@ class KernelRoom:
         self._records.acknowledge = None
         self._records.forget()
         self._room.log.side("kernel", None)
-        self._room.log.after_commit(lambda: self._remove(directory))
 
-    def _remove(self, directory: Path) -> None:
-        if self._room.closing:
-            remove_kernel(directory, self._places.kernel_sockets)
-        else:
-            work = asyncio.to_thread(remove_kernel, directory, self._places.kernel_sockets)
-            self._room.tasks.start(work, "remove kernel")
+    async def _remove(self, directory: Path) -> None:
+        """After `_forget_kernel`: end and remove what is left, once the journal does not name it any more."""
+        self._room.log.flush()
+        try:
+            await self._room.journal.flush()
+        except StoreError as error:
+            log.warning("room %s: the kernel's directory stays: %s", self._room.id, error.message)
+            return
+        await asyncio.to_thread(remove_kernel, directory, self._places.kernel_sockets)
 
     def _set_kernel(self, **fields: str | None) -> None:
         with self._room.runtime_changes() as writer:
@@ -425,6 +428,7 @@ class KernelRoom:
         async with self._lock:
             if self._kernel is kernel and not self._ending:
                 self._forget_kernel(kernel.directory)
+                await self._remove(kernel.directory)
 
     async def _attach(self, kernel: KernelProcess, directory: Path) -> None:
         """Attach and replay. Raises ConnectionLost, StoreError, OSError, msgspec.DecodeError."""
@@ -478,6 +482,7 @@ class KernelRoom:
             log.warning("room %s: no supervisor in %s: %s", self._room.id, name, error)
             self._replay_end = None
             self._forget_kernel(directory)
+            await self._remove(directory)
             return
         log.info("room %s: attached to its kernel, pid %d", self._room.id, self._pid)
 

@@ -8,6 +8,7 @@ Everything is real: socket, journals, files, supervisors and kernels. Only the p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -18,7 +19,8 @@ from typing import Any
 import nbformat
 
 from runt.daemon.lifecycle import Daemon
-from runt.runtime.kernel_file import read_kernel_file
+from runt.errors import StoreError
+from runt.runtime.kernel_file import KernelFile, read_kernel_file
 from runt.store.places import Places
 from tests.daemon.raw_client import RawClient
 
@@ -47,12 +49,7 @@ class DaemonInLoop:
                 client.close()
             if self._task is not None:
                 await self.stop(kernels=True)
-            left = [
-                file
-                for directory in self.places.supervisors.iterdir()
-                if (file := read_kernel_file(directory)).supervisor_runs or file.kernel_runs
-            ]
-            assert not left, f"kernels left behind: {left}"
+            await until(lambda: not kernels_alive(self.places), "the end of all kernels")
         finally:
             shutil.rmtree(self.root, ignore_errors=True)
 
@@ -131,3 +128,14 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return b" Z " not in Path(f"/proc/{pid}/stat").read_bytes()
+
+
+def kernels_alive(places: Places) -> list[KernelFile]:
+    """The recorded kernels of which a process still runs; a directory may vanish meanwhile."""
+    found = []
+    for directory in places.supervisors.iterdir():
+        with contextlib.suppress(FileNotFoundError, StoreError):
+            file = read_kernel_file(directory)
+            if file.supervisor_runs or file.kernel_runs:
+                found.append(file)
+    return found

@@ -15,8 +15,8 @@ from typing import Any
 
 import nbformat
 
-from runt.runtime.kernel_file import read_kernel_file
 from runt.store.places import Places
+from tests.daemon.daemon_in_loop import kernels_alive, until
 from tests.daemon.raw_client import RawClient
 
 START_PATIENCE_S = 30.0
@@ -51,12 +51,7 @@ class DaemonProcess:
                 await self.control("shutdown", kernels=True)
             for process in running:
                 await asyncio.to_thread(process.wait, START_PATIENCE_S)
-            left = [
-                str(file)
-                for directory in self.places.supervisors.iterdir()
-                if (file := read_kernel_file(directory)).supervisor_runs or file.kernel_runs
-            ]
-            assert not left, f"kernels left behind: {left}"
+            await until(lambda: not kernels_alive(self.places), "the end of all kernels")
         finally:
             for process in self._started:
                 if process.poll() is None:
