@@ -91,7 +91,7 @@ def duration(seconds: float) -> str:
     """Seconds as the two largest units: ``3 h 10 min``, ``12 s``."""
     whole = max(0, int(seconds))
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    parts = []
+    parts: list[str] = []
     for name, size in units:
         count, whole = divmod(whole, size)
         if count or (name == "s" and not parts):

@@ -17,11 +17,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from typing import Any, TypeAlias
 
+import msgspec
 from pycrdt import Array, Doc, Map, Text, get_update
 from pycrdt._pycrdt import Map as _RawMap
 from pycrdt._pycrdt import MapEvent as _RawMapEvent
@@ -48,8 +48,7 @@ class Applied(Enum):
     """Known already, or waiting for an earlier update that is missing: a state exchange heals that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """What a transaction did to one map, array or text.
 
     Attributes:
@@ -60,7 +59,7 @@ class Event:
 
     path: list[Any]
     keys: frozenset[str] | None = None
-    delta: list[dict[str, Any]] = field(default_factory=list)
+    delta: list[dict[str, Any]] = msgspec.field(default_factory=list)
 
 
 class CrdtDocument:

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import msgspec
 from pycrdt import Map, Text
 
 from runt.notebook import json_text, text
@@ -48,21 +48,19 @@ NBFORMAT = "4.5"
 _STRUCTURE = frozenset({"pos", "deleted"})
 
 
-@dataclass(frozen=True, slots=True)
-class NewCell:
+class NewCell(msgspec.Struct, frozen=True):
     """A cell to insert. ``key`` is made when None; the JSON values must be JSON."""
 
     type: CellType = "code"
     source: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
     attachments: Mapping[str, Any] | None = None
     file_id: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = msgspec.field(default_factory=dict)
     key: CellKey | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NotebookChange:
+class NotebookChange(msgspec.Struct, frozen=True):
     """What one transaction changed.
 
     Attributes:

@@ -22,10 +22,10 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias, cast
 
+import msgspec
 from pycrdt import Array, Map, Text
 
 from runt.notebook import json_text, manifests
@@ -43,8 +43,7 @@ ExecutionStatus = Literal["loaded", "running", "ok", "error", "cancelled"]
 _HASH = re.compile("[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class KernelView:
+class KernelView(msgspec.Struct, frozen=True):
     """The kernel of the notebook. ``error`` says why it is dead or could not start."""
 
     state: KernelState = "none"
@@ -56,8 +55,7 @@ class KernelView:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueEntry:
+class QueueEntry(msgspec.Struct, frozen=True):
     """A run that waits. ``by`` is who asked, ``request`` groups runs that were asked for together."""
 
     execution: str
@@ -67,8 +65,7 @@ class QueueEntry:
     request: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionView:
+class ExecutionView(msgspec.Struct, frozen=True):
     """The current execution of a cell. Times are unix seconds."""
 
     id: str
@@ -87,8 +84,7 @@ class ManifestHash(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LiveStream:
+class LiveStream(msgspec.Struct, frozen=True):
     """A stream that still grows: its text is that of the sealed blobs, in order, then ``tail``."""
 
     name: str
@@ -99,8 +95,7 @@ class LiveStream:
 OutputEntry: TypeAlias = Manifest | ManifestHash | LiveStream
 
 
-@dataclass(frozen=True, slots=True)
-class FileView:
+class FileView(msgspec.Struct, frozen=True):
     """The file (no ``path``: untitled), up to which journal numbers it is saved, when (unix seconds)."""
 
     path: str = ""
@@ -112,8 +107,7 @@ class FileView:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeChange:
+class RuntimeChange(msgspec.Struct, frozen=True):
     """What one transaction changed.
 
     Attributes:

@@ -27,9 +27,9 @@ from runt.notebook.runtime_document import (
     blob_ref_text,
 )
 
-_KERNEL_FIELDS = frozenset(KernelView.__dataclass_fields__)
-_FILE_FIELDS = frozenset(FileView.__dataclass_fields__)
-_EXECUTION_FIELDS = frozenset(ExecutionView.__dataclass_fields__)
+_KERNEL_FIELDS = frozenset(KernelView.__struct_fields__)
+_FILE_FIELDS = frozenset(FileView.__struct_fields__)
+_EXECUTION_FIELDS = frozenset(ExecutionView.__struct_fields__)
 
 
 class RuntimeWriter:

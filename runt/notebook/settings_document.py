@@ -6,10 +6,10 @@ It knows no setting: names, types and defaults belong to the settings file. Inva
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
 from pycrdt import Map
 
 from runt.notebook import json_text, text
@@ -18,8 +18,7 @@ from runt.notebook.crdt import CrdtDocument, Event, Origin
 from runt.notebook.observers import Observers, Subscription
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsChange:
+class SettingsChange(msgspec.Struct, frozen=True):
     """The names that one transaction set or removed."""
 
     origin: Origin

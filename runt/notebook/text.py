@@ -13,11 +13,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 from pycrdt import Text
 
 REPLACEMENT = "\ufffd"
@@ -27,8 +27,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _MAX_LINE_PAIRS = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(msgspec.Struct, frozen=True):
     """Replace ``removed`` code points at ``at`` by ``inserted``."""
 
     at: int

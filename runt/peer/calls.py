@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from runt.errors import LocalProtocolError, RequestError, RuntError
@@ -21,8 +21,7 @@ MAX_UNANSWERED: Final = 1024
 """Calls above which a new one is refused: somebody calls in a loop without waiting."""
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """One call. ``make`` builds the request anew for each connection: frame numbers and epochs change with
     it.
     """

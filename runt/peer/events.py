@@ -6,16 +6,16 @@ is true now; missing one and reading the property later gives the same answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
 
 from runt.protocol.messages import Presence
 
 ConnectionState = Literal["connecting", "connected", "reconnecting", "stopped", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionStatus:
+class ConnectionStatus(msgspec.Struct, frozen=True):
     """How the connection is.
 
     ``waiting`` counts local changes that the daemon has not journaled. ``stopped``: the daemon was stopped on
@@ -28,41 +28,36 @@ class ConnectionStatus:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StatusChanged:
+class StatusChanged(msgspec.Struct, frozen=True):
     """The state changed, or changes have been waiting for more than a second, or no longer do."""
 
     status: ConnectionStatus
 
 
-@dataclass(frozen=True, slots=True)
-class PresenceChanged:
+class PresenceChanged(msgspec.Struct, frozen=True):
     """Another peer moved, or left (``presence`` is None)."""
 
     peer: str
     presence: Presence | None
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """A line for the person from the daemon or the connection."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentReplaced:
+class DocumentReplaced(msgspec.Struct, frozen=True):
     """`Notebook.document` ("n") or `Notebook.runtime` ("r") is another object now: observe that one."""
 
     which: Literal["n", "r"]
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonEvent:
+class DaemonEvent(msgspec.Struct, frozen=True):
     """An event of the daemon that has no type of its own here."""
 
     name: str
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 PeerEvent = StatusChanged | PresenceChanged | Notice | DocumentReplaced | DaemonEvent

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+import msgspec
 
 from runt.errors import RequestError, RuntError
 from runt.notebook.cell import CellKey
@@ -30,8 +31,7 @@ Leaving the queue and becoming current may be two updates."""
 Ask = Callable[[str], Awaitable[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """What a run came to. Reading text of stored outputs raises `BlobMissing` if it is lost."""
 
     id: str

@@ -8,8 +8,9 @@ parts and the log are together all that the document holds.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from runt.notebook.notebook_document import NotebookDocument
 
@@ -23,8 +24,7 @@ the snapshot).
 """
 
 
-@dataclass(slots=True)
-class LocalUpdate:
+class LocalUpdate(msgspec.Struct):
     """``changes`` transactions as one update. ``number`` is that of its frame on this connection, 0 if it was
     not sent.
 

@@ -7,7 +7,8 @@ It compares two states of one cell's outputs and waits for nothing. The invarian
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from runt.notebook.runtime_document import LiveStream, OutputEntry
 from runt.notebook.text import common_affixes
@@ -15,8 +16,7 @@ from runt.peer.output import Output
 from runt.store.blobs import BlobStore
 
 
-@dataclass(frozen=True, slots=True)
-class StreamText:
+class StreamText(msgspec.Struct, frozen=True):
     """Text of a stream, after taking back ``erased`` code points of what was given before (a progress
     bar).
     """
@@ -27,24 +27,21 @@ class StreamText:
     erased: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class OutputShown:
+class OutputShown(msgspec.Struct, frozen=True):
     """Output number ``index`` was added or replaced."""
 
     index: int
     output: Output
 
 
-@dataclass(frozen=True, slots=True)
-class OutputsCleared:
+class OutputsCleared(msgspec.Struct, frozen=True):
     """All outputs so far are gone."""
 
 
 StreamEvent = StreamText | OutputShown | OutputsCleared
 
 
-@dataclass(slots=True)
-class _Given:
+class _Given(msgspec.Struct):
     """What was given of one output. ``sealed`` pieces with ``length`` code points, then ``tail``."""
 
     entry: OutputEntry

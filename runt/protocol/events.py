@@ -5,8 +5,9 @@ Values only. The invariant: an event is complete and checked; whoever handles it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from runt.protocol.frames import PROTOCOL_VERSION
 from runt.protocol.messages import (
@@ -24,8 +25,7 @@ from runt.protocol.ysync import SyncKind
 DocName = Literal["n", "r", "s"]
 
 
-@dataclass(frozen=True, slots=True)
-class HelloReceived:
+class HelloReceived(msgspec.Struct, frozen=True):
     """A client asks for a channel. ``version`` is the protocol version of its preamble."""
 
     hello: Hello
@@ -37,22 +37,19 @@ class HelloReceived:
         return self.version == PROTOCOL_VERSION or self.hello.channel == "control"
 
 
-@dataclass(frozen=True, slots=True)
-class Welcomed:
+class Welcomed(msgspec.Struct, frozen=True):
     """The daemon accepted."""
 
     welcome: Welcome
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """The daemon refused; it closes the connection."""
 
     refusal: Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class SyncReceived:
+class SyncReceived(msgspec.Struct, frozen=True):
     """A y-sync message. ``number`` counts the client's content frames of N (from 1); 0 for all others."""
 
     doc: DocName
@@ -61,33 +58,27 @@ class SyncReceived:
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RequestReceived:
+class RequestReceived(msgspec.Struct, frozen=True):
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseReceived:
+class ResponseReceived(msgspec.Struct, frozen=True):
     response: Response
 
 
-@dataclass(frozen=True, slots=True)
-class EventReceived:
+class EventReceived(msgspec.Struct, frozen=True):
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class PresenceReceived:
+class PresenceReceived(msgspec.Struct, frozen=True):
     presence: Presence
 
 
-@dataclass(frozen=True, slots=True)
-class StatusReceived:
+class StatusReceived(msgspec.Struct, frozen=True):
     status: SessionStatus
 
 
-@dataclass(frozen=True, slots=True)
-class BlobReceived:
+class BlobReceived(msgspec.Struct, frozen=True):
     payload: bytes
 
 

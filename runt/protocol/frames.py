@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+import msgspec
 
 from runt.errors import LocalProtocolError, RemoteProtocolError
 
@@ -71,8 +72,7 @@ _UPDATE_START: Final = b"\x00\x02"
 _TYPES: Final = {int(type_): type_ for type_ in FrameType}
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """One received frame."""
 
     type: FrameType

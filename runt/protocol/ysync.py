@@ -10,9 +10,10 @@ Wire form (that of the y-protocols, so any Yjs implementation reads it)::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+import msgspec
 
 from runt.errors import RemoteProtocolError
 
@@ -36,8 +37,7 @@ class SyncKind(IntEnum):
     UPDATE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class SyncMessage:
+class SyncMessage(msgspec.Struct, frozen=True):
     """One decoded message. ``data`` is a state vector for STEP1, else an update."""
 
     kind: SyncKind

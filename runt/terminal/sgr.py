@@ -8,8 +8,10 @@ was asked for, the view says how it looks. The invariant: the text of every span
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from functools import lru_cache
+
+import msgspec
+from msgspec.structs import replace
 
 from runt.terminal.escapes import ESCAPE_SOURCE, SGR_SOURCE
 from runt.terminal.sanitise import BAD, visible
@@ -24,8 +26,7 @@ MAX_PARAMETERS = 32
 TAB_STOP_CELLS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Sgr:
+class Sgr(msgspec.Struct, frozen=True):
     """How text looks. Attributes that are not here (blink, fonts, conceal) are ignored on purpose."""
 
     fg: Color = None
@@ -46,8 +47,7 @@ class Sgr:
 PLAIN = Sgr()
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """A piece of one line in one look. ``text`` is display-safe."""
 
     text: str

@@ -8,9 +8,9 @@ those on the screen, so that idle sends nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import msgspec
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
@@ -21,8 +21,7 @@ from runt.terminal.widths import cell_width, truncate
 Role = Literal["text", "dim", "strong", "warning", "error", "key", "good"]
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """Some text in a role's colour, or in ``color`` if that is given (``#rrggbb``). The text must be
     display-safe."""
 

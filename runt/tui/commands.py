@@ -12,7 +12,8 @@ blank between its keys.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from runt.tui.situation import Mode, Situation
 
@@ -32,8 +33,7 @@ def _nothing(situation: Situation) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One thing that a person can do. ``short`` is the word for the status line; ``state`` what the palette
     says beside it."""
 

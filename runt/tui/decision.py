@@ -4,8 +4,8 @@ may block typing."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -14,8 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """One way to go on: the key that takes it, and what it does."""
 
     key: str

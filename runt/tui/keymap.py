@@ -7,15 +7,15 @@ invariant: after each ``feed`` either a command was found, or a sequence is pend
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from runt.tui.commands import COMMANDS, Command
 from runt.tui.situation import Mode
 from runt.tui.textual_compat import ESCAPE_BEFORE_KEY
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True):
     """The beginning of one or more sequences was typed."""
 
     typed: str

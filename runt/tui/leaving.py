@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from runt.errors import RuntError
 from runt.terminal.sanitise import display_text
@@ -22,8 +23,7 @@ from runt.tui.situation_tracker import file_name
 LEAVE_WAIT_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Farewell:
+class Farewell(msgspec.Struct, frozen=True):
     """What held when the app was left. ``running_cell`` counts from 1, 0 for none."""
 
     path: str | None

@@ -7,8 +7,9 @@ The invariant: every text in it is safe to display.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 
 class Mode(Enum):
@@ -18,16 +19,14 @@ class Mode(Enum):
     EDIT = "edit"
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(msgspec.Struct, frozen=True):
     """Somebody else in the notebook."""
 
     name: str
     color: str
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(msgspec.Struct, frozen=True):
     """Counts are of cells unless said otherwise; ``position`` counts from 1, 0 when nothing is focused."""
 
     mode: Mode = Mode.COMMAND

@@ -13,10 +13,11 @@ order of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
+import msgspec
 from pycrdt import UndoManager
 
 from runt.notebook.notebook_document import CellKey, NotebookDocument
@@ -32,8 +33,7 @@ _CAPTURE_MS = 500
 _origins = count(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What an undo or redo did: ``text`` for the status line, ``cell`` to go to, ``done`` False when it was
     skipped."""
 
@@ -116,7 +116,7 @@ class _Typing:
     kind: str
     ends_at: int
     title: str = "typing"
-    used: int = field(default=0)
+    used: int = msgspec.field(default=0)
 
     @property
     def cell(self) -> CellKey | None:

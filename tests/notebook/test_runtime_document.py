@@ -149,7 +149,7 @@ class TestKernelAndFile:
         """Journal numbers come back as integers, times exactly."""
         view = FileView("/x.ipynb", 2**60, 3, 1790000000.123456, "d" * 64, "", "disk full")
         with room.step() as writer:
-            writer.set_file(**{name: getattr(view, name) for name in FileView.__dataclass_fields__})
+            writer.set_file(**{name: getattr(view, name) for name in FileView.__struct_fields__})
         assert room.replica.file == view
         assert room.change().file
 

@@ -167,7 +167,7 @@ def test_a_lost_connection_is_never_hidden_by_a_notice() -> None:
 def test_the_keys_at_the_bottom_are_those_that_matter_now() -> None:
     """They change with the mode and with what the kernel does."""
     assert plain(status_pieces(NOW, "", None, 100)).endswith("Enter edit   ^J run   F1 help ")
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     assert "ii interrupt" in plain(status_pieces(replace(NOW, activity="busy"), "", None, 100))
     assert "Esc done" in plain(status_pieces(replace(NOW, mode=Mode.EDIT), "", None, 100))

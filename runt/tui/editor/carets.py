@@ -8,8 +8,9 @@ put between.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 
+import msgspec
+from msgspec.structs import replace
 from rich.style import Style
 from rich.text import Text
 
@@ -17,8 +18,7 @@ from runt.notebook.text import Edit, shift
 from runt.tui.textual_compat import Location
 
 
-@dataclass(frozen=True, slots=True)
-class Caret:
+class Caret(msgspec.Struct, frozen=True):
     """One peer's selection: ``anchor`` to ``head`` in code points; ``name`` (display-safe) is shown while not
     empty."""
 

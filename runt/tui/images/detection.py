@@ -16,7 +16,8 @@ import termios
 import time
 import tty
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from runt.tui.images.modes import ImageMode
 
@@ -41,8 +42,7 @@ _PLACEHOLDER_TERMINALS = re.compile(r"kitty|ghostty", re.IGNORECASE)
 """They know Unicode placeholders; others speak the graphics protocol without them."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSupport:
+class ImageSupport(msgspec.Struct, frozen=True):
     """What to draw with. ``cell_pixels``: width and height of a cell. ``reason`` is for `runt doctor`."""
 
     mode: ImageMode

@@ -10,8 +10,9 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from runt.tui.images import kitty
 from runt.tui.images.modes import ImageMode
@@ -42,8 +43,7 @@ MAX_WAITING = 256
 """Pictures that wait for the decoder; more are asked for again when they are painted."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Wanted(msgspec.Struct, frozen=True):
     """One picture in one size. It is the key of the cache."""
 
     digest: str

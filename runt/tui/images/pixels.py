@@ -9,10 +9,10 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
@@ -35,8 +35,7 @@ class UnreadablePicture(Exception):
     """Not a picture we decode, damaged, or too large; the text says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class PictureInfo:
+class PictureInfo(msgspec.Struct, frozen=True):
     """What the header says. Pixels."""
 
     width: int
@@ -44,8 +43,7 @@ class PictureInfo:
     format: str
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(msgspec.Struct, frozen=True):
     """Size on the screen, in cells and rows."""
 
     columns: int

@@ -7,8 +7,8 @@ text in it has been made safe to show (`runt.terminal.sanitise`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 from rich.cells import cell_len, chop_cells
 from rich.segment import Segment
 from rich.style import Style
@@ -17,8 +17,7 @@ Line = tuple[Segment, ...]
 """One row of cells, left to right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True):
     """The rows of one output."""
 
     lines: tuple[Line, ...]

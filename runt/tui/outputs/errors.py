@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.cells import cell_len
 from rich.segment import Segment
 
@@ -39,8 +39,7 @@ _PYTHON_FILE = re.compile(r'^\s*File "(.+)", line (\d+)(?:, in (.+))?$')
 _ARROW = re.compile(r"^-*> ?(\d+) ?(.*)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """One call in a traceback. ``cell`` is the execution count when it is in the notebook."""
 
     cell: int | None

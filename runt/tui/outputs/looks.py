@@ -7,13 +7,12 @@ and attributes but no background, so that they lie on any.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+import msgspec
 from rich.style import Style
 
 
-@dataclass(frozen=True, slots=True)
-class Looks:
+class Looks(msgspec.Struct, frozen=True):
     """What each role looks like."""
 
     base: Style
@@ -31,7 +30,7 @@ class Looks:
     bar: Style
     waiting: Style
     running: Style
-    code: Mapping[str, Style] = field(default_factory=dict)
+    code: Mapping[str, Style] = msgspec.field(default_factory=dict)
     """Highlight name (`runt.tui.highlighting.NAMES`) → style."""
     background: tuple[int, int, int] = (0, 0, 0)
     """What transparent pixels lie on, as RGB."""

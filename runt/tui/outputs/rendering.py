@@ -7,8 +7,9 @@ what an output holds; what cannot be drawn says what it is, what is missing says
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from runt.notebook.manifests import DisplayManifest, ErrorManifest, ResultManifest, StreamManifest
 from runt.notebook.runtime_document import LiveStream, ManifestHash
@@ -33,8 +34,7 @@ MAX_TEXT_REPR_BYTES = 2 * 1024 * 1024
 """A larger text representation is not read into the view: one line says its size."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutputContext:
+class OutputContext(msgspec.Struct, frozen=True):
     """What it takes to draw an output."""
 
     width: int
@@ -44,7 +44,7 @@ class OutputContext:
     pictures: PictureStore | None = None
     expanded: bool = False
     """What can be folded is unfolded."""
-    pieces: Pieces = field(default_factory=Pieces)
+    pieces: Pieces = msgspec.field(default_factory=Pieces)
 
 
 def render_output(entry: object, context: OutputContext) -> Block:

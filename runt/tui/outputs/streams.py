@@ -7,8 +7,9 @@ growing live stream costs what its end costs: sealed pieces are read once, for t
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from runt.errors import BlobMissing
 from runt.tui.outputs.block import Block
@@ -37,8 +38,7 @@ WHOLE_BYTES = 256 * 1024
 """Sealed pieces that are smaller together are shown like any text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """What is kept of a sealed piece."""
 
     newlines: int

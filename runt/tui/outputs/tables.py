@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 
@@ -37,14 +37,13 @@ _NUMBER = re.compile(
 _SPACES = re.compile(r"\s+")
 
 
-@dataclass(slots=True)
-class Table:
+class Table(msgspec.Struct):
     """Rows of equal length. ``index`` columns at the left are row headers."""
 
-    header: list[list[str]] = field(default_factory=list)
-    body: list[list[str]] = field(default_factory=list)
+    header: list[list[str]] = msgspec.field(default_factory=list)
+    body: list[list[str]] = msgspec.field(default_factory=list)
     index: int = 0
-    caption: list[str] = field(default_factory=list)
+    caption: list[str] = msgspec.field(default_factory=list)
     left_out: int = 0
     """Rows that were not read."""
 

@@ -7,8 +7,7 @@ any one line) are parsed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from rich.style import Style
 
 from runt.terminal.sgr import ansi_lines
@@ -24,8 +23,7 @@ TAIL_ROWS = 40
 MORE = "⋯ {} — Enter to view"
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(msgspec.Struct, frozen=True):
     """Rows for the screen; ``hidden`` lines (or, unknown, 1) are left out."""
 
     lines: tuple[Line, ...]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from runt.notebook.cell import CellKey
 from runt.notebook.source_hash import source_hash
@@ -29,8 +31,7 @@ MAX_OUTPUTS_SHOWN = 40
 """Blocks per cell; more are told in one line. A cell that displays in a loop makes thousands."""
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(msgspec.Struct, frozen=True):
     """Stands for the outputs of a cell before those that are shown."""
 
     count: int

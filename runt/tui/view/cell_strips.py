@@ -7,8 +7,8 @@ so that Textual never has to measure or pad.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
@@ -33,8 +33,7 @@ _LABEL_AT = 2
 _DIM = Style(dim=True)
 
 
-@dataclass(frozen=True, slots=True)
-class PeerMark:
+class PeerMark(msgspec.Struct, frozen=True):
     """Another person is in this cell. ``initial`` is one cell wide."""
 
     initial: str

@@ -7,25 +7,25 @@ so these only add to sets. Invariant: nothing is lost between two calls of `take
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from runt.notebook.notebook_document import NotebookChange
     from runt.notebook.runtime_document import RuntimeChange
 
 
-@dataclass(slots=True)
-class Changes:
+class Changes(msgspec.Struct):
     """Cell keys by what of them changed."""
 
     structure: bool = False
     queue: bool = False
     kernel: bool = False
     """The kernel, or metadata that says the language."""
-    cells: set[str] = field(default_factory=set)
+    cells: set[str] = msgspec.field(default_factory=set)
     """Source, type or metadata."""
-    runs: set[str] = field(default_factory=set)
+    runs: set[str] = msgspec.field(default_factory=set)
     """Execution or outputs."""
 
     def __bool__(self) -> bool:

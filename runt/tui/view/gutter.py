@@ -6,8 +6,9 @@ has its own glyph.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Tone = Literal["count", "quiet", "waiting", "running", "error"]
 
@@ -15,8 +16,7 @@ MAX_LABEL_CELLS = 5
 """Cells of the gutter that a label may take."""
 
 
-@dataclass(frozen=True, slots=True)
-class CellState:
+class CellState(msgspec.Struct, frozen=True):
     """One cell's state as text."""
 
     label: str = ""
@@ -28,8 +28,7 @@ class CellState:
     """Start of a run that goes on (unix seconds): the note changes every second."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """The facts of a cell's current execution, as the runtime document has them. Times are unix seconds."""
 
     status: str

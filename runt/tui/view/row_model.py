@@ -12,8 +12,9 @@ from __future__ import annotations
 import enum
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+
+import msgspec
 
 ESTIMATED_ROWS = 6
 """Height of a cell nobody has looked at yet, in rows: about the median of real notebooks, with its separator.
@@ -31,8 +32,7 @@ class Part(enum.Enum):
     SEPARATOR = "separator"
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True):
     """Rows of a cell: its source, then each output block (a leading blank row counts as the block's), then
     the separator.
     """
@@ -59,8 +59,7 @@ class Shape:
         return Part.SEPARATOR, 0, row
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A row of the document as a row (from 0) of a cell."""
 
     index: int
@@ -68,8 +67,7 @@ class Place:
     row: int
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
+class Anchor(msgspec.Struct, frozen=True):
     """A row that must stay where it is on the screen while other rows change."""
 
     key: str

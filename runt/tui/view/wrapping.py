@@ -6,8 +6,7 @@ rows are those of Textual's `WrappedDocument`, so that a cell does not jump when
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from textual._wrap import compute_wrap_offsets
 from textual.expand_tabs import get_tab_widths
 
@@ -17,8 +16,7 @@ CARET_CELLS = 1
 """The editor keeps one cell free at the right for the caret."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRow:
+class SourceRow(msgspec.Struct, frozen=True):
     """One row on the screen: code points ``start`` to ``stop`` of source line ``line`` (from 0)."""
 
     line: int
