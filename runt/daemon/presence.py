@@ -6,7 +6,7 @@ ones that the daemon knows, never what the peer claims.
 
 from __future__ import annotations
 
-import msgspec
+from msgspec.structs import replace
 
 from runt.protocol.messages import Presence
 
@@ -22,9 +22,7 @@ class PresenceTable:
 
     def update(self, peer: str, name: str, said: Presence, now: float) -> Presence:
         """Record what a peer said; returns it with the peer's id and name stamped on it."""
-        stamped = msgspec.structs.replace(
-            said, peer=peer, name=(name or said.name)[:MAX_NAME_CHARACTERS], left=False
-        )
+        stamped = replace(said, peer=peer, name=(name or said.name)[:MAX_NAME_CHARACTERS], left=False)
         self._entries[peer] = (stamped, now)
         return stamped
 
