@@ -8,6 +8,7 @@ the cell before it closes.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from textual import events
@@ -107,10 +108,13 @@ class NotebookApp(TerminalApp[Farewell]):
         return [self._guard, *super().get_line_filters()]
 
     def on_mount(self) -> None:
-        """Paint the frame, then wait for the notebook."""
+        """Paint the frame, then wait for the notebook; one that is here already is painted with the frame."""
         self._show_lines()
         self.app_resume_signal.subscribe(self, lambda _app: self.forget_screen())
-        self.call_after_refresh(self._wait_for_notebook)
+        if isinstance(self._opening, asyncio.Future) and self._opening.done():
+            self._wait_for_notebook()
+        else:
+            self.call_after_refresh(self._wait_for_notebook)
 
     def _wait_for_notebook(self) -> None:
         self.errands.start(self._open(), "open")
