@@ -25,6 +25,7 @@ class Run:
     by: str
     request: str
     queued: float  # unix seconds
+    allow_stdin: bool = True  # not journaled: after a restart of the daemon a run may ask
 
     def __repr__(self) -> str:  # never the source: this ends up in logs
         return f"Run({self.execution}, cell {self.cell}, request {self.request})"

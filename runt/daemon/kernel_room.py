@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from runt.daemon import kernel_questions
 from runt.daemon.execution_queue import Run
 from runt.daemon.folding_ops import (
     Effect,
@@ -42,7 +43,6 @@ from runt.notebook.cell import CellKey
 from runt.runtime.supervisor_protocol import Record
 
 if TYPE_CHECKING:
-    from runt.daemon.notebook_channel import NotebookChannel
     from runt.daemon.requests import KernelStartParams, RunParams
     from runt.daemon.room import Room
     from runt.daemon.room_loading import Put
@@ -111,23 +111,21 @@ class KernelRoom:
             "queued": len(self.runs.waiting),
         }
 
-    def joined(self, channel: NotebookChannel) -> None:
-        """Show a newcomer the questions that are open."""
-        self._questions.show(channel)
-
     def durable(self, seq: int) -> None:
         """The journal is on disk up to ``seq``."""
         self._records.durable(seq)
 
     # -- runs -------------------------------------------------------------------------------------
 
-    def submit(self, runs: Sequence[RunParams], *, by: str, request: str) -> Any:
+    def submit(self, runs: Sequence[RunParams], *, by: str, request: str, allow_stdin: bool) -> Any:
         """Put runs in line; start a kernel if there is none. Returns the answer, or an awaitable of it.
+
+        ``allow_stdin``: somebody is there to answer ``input()``.
 
         Raises:
             RequestRefused: source_changed, not_found (a cell), kernel_dead, busy. Nothing was put in line.
         """
-        new, text = self.runs.capture(runs, by, request)
+        new, text = self.runs.capture(runs, by, request, allow_stdin=allow_stdin)
         state = self._room.runtime.kernel.state
         if state == "dead" and new:
             error = self._room.runtime.kernel.error
@@ -170,7 +168,7 @@ class KernelRoom:
 
     def _send(self, kernel: KernelProcess, run: Run) -> None:
         # Not attached: it is sent again after the next attach, since no SENT record will be there.
-        kernel.execute(run.execution, run.source)
+        kernel.execute(run.execution, run.source, allow_stdin=run.allow_stdin)
 
     def clear_outputs(self, cells: Sequence[str] | None) -> None:
         """Remove the outputs of cells (of all for None); an execution that runs goes on."""
@@ -333,6 +331,7 @@ class KernelRoom:
         self._records.acknowledge = None
         self._records.forget()
         self._room.log.side("kernel", None)
+        self._questions.over()
 
     async def _remove(self, directory: Path) -> None:
         """After `_forget_kernel`: end and remove what is left, once the journal does not name it any more."""
@@ -460,6 +459,7 @@ class KernelRoom:
     async def restore(self, side: Mapping[str, bytes]) -> None:
         """Find the kernel of a room that was open before, and go on where the journal ends."""
         running = await self.runs.restore()
+        self._questions.restore(side.get(kernel_questions.SIDE))
         if "fold" in side:
             self._records.restore(side["fold"])
         if running is not None and running.execution not in self._records.state.executions:

@@ -41,7 +41,10 @@ class RunParams(msgspec.Struct, frozen=True):
 
 
 class ExecuteParams(msgspec.Struct, frozen=True):
+    """``allow_stdin``: somebody is there to answer ``input()``; else it fails in the kernel."""
+
     runs: list[RunParams]
+    allow_stdin: bool = True
 
 
 class KernelStartParams(msgspec.Struct, frozen=True):
@@ -112,7 +115,9 @@ class Method:
 
 
 def _execute(room: Room, channel: NotebookChannel, params: ExecuteParams, request: Request) -> Answer:
-    return room.kernel.submit(params.runs, by=channel.name, request=request.id)
+    return room.kernel.submit(
+        params.runs, by=channel.name, request=request.id, allow_stdin=params.allow_stdin
+    )
 
 
 async def _kernel_start(

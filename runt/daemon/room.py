@@ -182,7 +182,6 @@ class Room:
         self.peers[channel.peer] = channel
         if self.opening_notice:
             channel.notice(self.opening_notice)
-        self.kernel.joined(channel)
         for presence in self._presence.others(channel.peer):
             channel.presence(presence)
         if self._stopped_reading:

@@ -47,7 +47,9 @@ class Runs:
 
     # -- into the line ----------------------------------------------------------------------------
 
-    def capture(self, runs: Sequence[RunParams], by: str, request: str) -> tuple[list[Run], list[Run]]:
+    def capture(
+        self, runs: Sequence[RunParams], by: str, request: str, *, allow_stdin: bool = True
+    ) -> tuple[list[Run], list[Run]]:
         """Pin runs to the text in the document; returns those that are new, and those of cells without code.
 
         Raises:
@@ -73,7 +75,7 @@ class Runs:
                     hint="look and run it again",
                     data={"cell": run.cell},
                 )
-            new.append(Run(run.execution, run.cell, run.source_hash, source, by, request, now))
+            new.append(Run(run.execution, run.cell, run.source_hash, source, by, request, now, allow_stdin))
         return new, text
 
     def _seen(self, run: RunParams) -> bool:

@@ -3,7 +3,8 @@
 ::
 
     meta   : Map { schema, epoch, owner }
-    kernel : Map { state, activity, name, language, env_source, supervisor, error }
+    kernel : Map { state, activity, name, language, env_source, supervisor, error, question: json text
+    {request, execution, cell, prompt, password} }
     queue  : Array<json text {execution, cell, source_hash, by, request}>
     current: Map { <cell key>: Map { id, status, count?, source_hash, by, queued, started, ended, outputs:
     Array } } comms, env, trust: Map                                                   declared, not used yet
@@ -43,6 +44,16 @@ ExecutionStatus = Literal["loaded", "running", "ok", "error", "cancelled"]
 _HASH = re.compile("[0-9a-f]{64}")
 
 
+class KernelQuestion(msgspec.Struct, frozen=True):
+    """What the kernel waits for a person to type (``input()``, ``getpass``). An answer names ``request``."""
+
+    request: str
+    execution: str
+    cell: CellKey
+    prompt: str = ""
+    password: bool = False
+
+
 class KernelView(msgspec.Struct, frozen=True):
     """The kernel of the notebook. ``error`` says why it is dead or could not start."""
 
@@ -53,6 +64,7 @@ class KernelView(msgspec.Struct, frozen=True):
     env_source: str = ""
     supervisor: str = ""
     error: str = ""
+    question: KernelQuestion | None = None
 
 
 class QueueEntry(msgspec.Struct, frozen=True):
@@ -171,10 +183,18 @@ class RuntimeDocument(CrdtDocument):
     def kernel(self) -> KernelView:
         """The kernel."""
         fields = self._kernel
+        name, language, env_source, supervisor, error = (
+            _text(fields, name) for name in ("name", "language", "env_source", "supervisor", "error")
+        )
         return KernelView(
-            cast(KernelState, _text(fields, "state") or "none"),
-            cast(KernelActivity, _text(fields, "activity")),
-            *(_text(fields, name) for name in ("name", "language", "env_source", "supervisor", "error")),
+            state=cast(KernelState, _text(fields, "state") or "none"),
+            activity=cast(KernelActivity, _text(fields, "activity")),
+            name=name,
+            language=language,
+            env_source=env_source,
+            supervisor=supervisor,
+            error=error,
+            question=_question(fields),
         )
 
     @property
@@ -316,6 +336,19 @@ def _queue_entry(value: object) -> QueueEntry | None:
         str(fields.get(name) or "") for name in ("execution", "cell", "source_hash", "by", "request")
     )
     return QueueEntry(execution, CellKey(cell), source_hash, by, request)
+
+
+def question_text(question: KernelQuestion) -> str:
+    """A question as ``kernel`` holds it."""
+    return json_text.encode(msgspec.to_builtins(question))
+
+
+def _question(fields: Map[Any]) -> KernelQuestion | None:
+    value = json_text.decode(fields.get("question"))
+    try:
+        return msgspec.convert(value, KernelQuestion) if value is not None else None
+    except msgspec.ValidationError:
+        return None
 
 
 def _output_entry(entry: object) -> OutputEntry:

@@ -124,8 +124,11 @@ class Notebook:
         """
         return await self._session.call(lambda id_: Request(id=id_, method=method, params=params))
 
-    async def execute(self, keys: Sequence[CellKey]) -> list[Execution]:
+    async def execute(self, keys: Sequence[CellKey], *, allow_stdin: bool = False) -> list[Execution]:
         """Run cells in this order, with the sources that they have here now.
+
+        ``allow_stdin``: somebody will `answer` what ``input()`` asks (`KernelView.question`). Without it,
+        ``input()`` fails in the kernel instead of waiting for nobody.
 
         Raises:
             RequestError: ``source_changed``, ``no_kernel``, …: nothing of it runs.
@@ -139,11 +142,16 @@ class Notebook:
             }
             for key in keys
         ]
-        answer = await self._session.pinned("execute", {"runs": runs})
+        answer = await self._session.pinned("execute", {"runs": runs, "allow_stdin": allow_stdin})
         ids = answer["executions"]
         return [
             self._session.executions.begin(id_, key, self.runtime) for id_, key in zip(ids, keys, strict=True)
         ]
+
+    async def answer(self, request: str, value: str) -> bool:
+        """Answer what the kernel asks. False: somebody else was first, or nobody waits any more."""
+        answer = await self.request("input_reply", request=request, value=value)
+        return bool(answer["accepted"])
 
     async def start_kernel(self, name: str | None = None, *, cwd: str | None = None) -> None:
         """Start the kernel in ``cwd`` (else the notebook's directory, else this process's).

@@ -277,18 +277,56 @@ async def test_a_question_of_the_kernel_is_answered_once(here: DaemonInLoop) -> 
     key = one.keys()[0]
     await one.execute(key)
 
-    def asked(client: RawClient) -> list[dict[str, object]]:
-        return [event.data for event in client.events if event.name == "input_request"]
-
-    await two.until(lambda: asked(two), "the question")
+    await two.until(lambda: two.runtime.kernel.question, "the question")
     late = await here.join(path)
-    await late.until(lambda: asked(late), "the question for a newcomer")
-    question = asked(two)[0]
-    assert question["prompt"] == "name? "
-    assert (await late.request("input_reply", request=question["request"], value="ann"))["accepted"]
-    assert not (await one.request("input_reply", request=question["request"], value="bob"))["accepted"]
+    question = late.runtime.kernel.question
+    assert question is not None
+    assert (question.cell, question.prompt, question.password) == (key, "name? ", False)
+    assert (await late.request("input_reply", request=question.request, value="ann"))["accepted"]
+    assert not (await one.request("input_reply", request=question.request, value="bob"))["accepted"]
     await one.until(lambda: (view := one.runtime.execution(key)) and view.status == "ok", "the end")
     assert one.printed(key) == "got ann\n"
+    for client in (one, two, late):
+        await client.until(lambda client=client: client.runtime.kernel.question is None, "its end")
+
+
+async def test_a_question_survives_a_restart_of_the_daemon(here: DaemonInLoop) -> None:
+    """Who comes back after a restart sees what the kernel still waits for, and can answer it."""
+    path = here.notebook("a.ipynb", "print('got', input('name? '))")
+    before = await here.join(path)
+    key = before.keys()[0]
+    await before.execute(key)
+    await before.until(lambda: before.runtime.kernel.question, "the question")
+    await here.restart()
+    client = await here.join(path)
+    question = client.runtime.kernel.question
+    assert question is not None
+    assert (await client.request("input_reply", request=question.request, value="ann"))["accepted"]
+    await client.until(lambda: (view := client.runtime.execution(key)) and view.status == "ok", "the end")
+    assert client.printed(key) == "got ann\n"
+    assert client.runtime.kernel.question is None
+
+
+async def test_a_question_ends_with_its_execution(here: DaemonInLoop) -> None:
+    """An interrupt takes the question away; a late answer is not taken."""
+    client = await here.join(here.notebook("a.ipynb", "input('name? ')"))
+    await client.execute(client.keys()[0])
+    await client.until(lambda: client.runtime.kernel.question, "the question")
+    question = client.runtime.kernel.question
+    assert question is not None
+    await client.request("kernel.interrupt")
+    await client.until(lambda: client.runtime.kernel.question is None, "the end of the question")
+    assert not (await client.request("input_reply", request=question.request, value="ann"))["accepted"]
+
+
+async def test_where_nobody_answers_input_fails(here: DaemonInLoop) -> None:
+    """A run of somebody who cannot be asked ends with the kernel's own error."""
+    client = await here.join(here.notebook("a.ipynb", "input('name? ')"))
+    key = client.keys()[0]
+    run = {"execution": "e1", "cell": key, "source_hash": source_hash(client.document.cell(key).source)}
+    await client.request("execute", runs=[run], allow_stdin=False)
+    await client.until(lambda: (view := client.runtime.execution(key)) and view.status == "error", "the end")
+    assert client.runtime.outputs(key)[-1].ename == "StdinNotImplementedError"
 
 
 async def test_a_lot_of_output_is_complete_and_stays_out_of_the_document(here: DaemonInLoop) -> None:
