@@ -1,7 +1,7 @@
-"""Writing a room's documents to its .ipynb, in a worker thread.
+"""A room's documents as the bytes of its .ipynb, made in a worker thread.
 
-It takes bytes and gives back a hash; it sees no room. The invariant: an output that cannot be resolved
-never replaces a good one in the file.
+It takes bytes and gives back bytes; it sees no room and writes nothing. The invariant: an output that cannot
+be resolved never replaces a good one in the file.
 """
 
 from __future__ import annotations
@@ -20,38 +20,36 @@ from runt.notebook.ipynb import FileNotebook, read_ipynb, write_ipynb
 from runt.notebook.manifests import decode, manifest_to_nbformat
 from runt.notebook.notebook_document import NotebookDocument
 from runt.notebook.runtime_document import LiveStream, ManifestHash, RuntimeDocument
-from runt.store.atomic_file import read_file, write_file
+from runt.store.atomic_file import read_file
 from runt.store.blobs import BlobStore
 
 Get = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What is in the file now. ``unchanged``: it was there already, nothing was written. ``size`` in
-    bytes.
-    """
+class Formatted:
+    """What is to be in the file. ``unchanged``: it is there already."""
 
+    data: bytes
     disk_hash: str
-    size: int
     unchanged: bool
     parsed: FileNotebook
 
 
-def write_notebook(
+def format_notebook(
     path: Path,
     notebook: bytes,
     runtime: bytes,
     base: FileNotebook | None,
     expected: str | None,
     blobs: BlobStore,
-) -> Written:
-    """Write the documents (full updates) to ``path`` if they differ from what is there.
+) -> Formatted:
+    """Make the file of the documents (full updates).
 
     ``expected`` is the SHA-256 of the file as we know it, None if nothing may be there.
 
     Raises:
-        FileChanged, NoSpace, StoreError, OSError: nothing was written.
+        StoreError, OSError: a blob cannot be read.
     """
     if base is None and expected is not None:
         base = _read_style(path)
@@ -62,10 +60,7 @@ def write_notebook(
         parsed = file_from_document(document, reader.outputs, base)
     data = write_ipynb(parsed)
     disk_hash = hashlib.sha256(data).hexdigest()
-    if disk_hash == expected and path.exists():
-        return Written(disk_hash, len(data), True, parsed)
-    write_file(path, data, expected_sha256=expected)
-    return Written(disk_hash, len(data), False, parsed)
+    return Formatted(data, disk_hash, disk_hash == expected and path.exists(), parsed)
 
 
 class OutputReader:

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from runt.daemon.autosave import SaveSchedule
-from runt.daemon.notebook_writing import Written, write_notebook
+from runt.daemon.notebook_writing import Formatted, format_notebook
 from runt.daemon.refusals import RequestRefused
 from runt.daemon.room_loading import DiskMerge, Put, merge_disk
 from runt.errors import FileChanged, NotebookFileError, StoreError
 from runt.notebook.ipynb import FileNotebook
-from runt.store.atomic_file import read_file
+from runt.store.atomic_file import read_file, write_file
 from runt.store.blobs import BlobStore
 
 if TYPE_CHECKING:
@@ -33,15 +33,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# The last version of N that was saved, and the one that is being saved.
+BASES = ("base", "base2")
 MERGE_ATTEMPTS = 3  # a file that changes again during each merge is left for the next save
 
 
 class SavedState(msgspec.Struct, frozen=True):
-    """How far the file is, as kept in the journal. ``n`` and ``r`` count changes of this room's life."""
+    """How far the file is, as kept in the journal. ``n`` and ``r`` count changes of this room's life.
+
+    ``base`` names the side value that holds N as saved.
+    """
 
     disk_hash: str = ""
     n: int = 0
     r: int = 0
+    base: str = BASES[0]
 
 
 @dataclass(slots=True)
@@ -99,7 +105,8 @@ class RoomFile:
         """Put into the journal how far the file is: for a room that is new there."""
         self.room.log.side("saved", msgspec.json.encode(self.saved))
         self.room.log.side("counts", self.counts.encode())
-        self.room.log.side("base", self.base)
+        self.room.log.side(self.saved.base, self.base)
+        self.room.log.side("saving", None)
 
     def take_disk(self, merged: DiskMerge) -> None:
         """At opening: take in what was written to the file while the room was closed."""
@@ -107,11 +114,8 @@ class RoomFile:
         self.take_merge(merged, outputs_unsaved=self.counts.r != self.saved.r)
         if clean:
             # Room and file say the same now.
-            self.saved = SavedState(merged.disk_hash, self.counts.n, self.counts.r)
-            self.base = self.room.notebook.update_since()
-        else:
-            self.saved = SavedState(merged.disk_hash, self.saved.n, self.saved.r)
-        self.remember()
+            self.saved = msgspec.structs.replace(self.saved, n=self.counts.n, r=self.counts.r)
+            self.remember()
 
     def start(self) -> None:
         """Begin to watch the clock; a room that was restored with unsaved changes saves them soon."""
@@ -209,31 +213,55 @@ class RoomFile:
         runtime = self.room.runtime.update_since()
         n, r = self.counts.n, self.counts.r
         self.schedule.begun()
-        written: Written = await asyncio.to_thread(
-            write_notebook, path, notebook, runtime, self.parsed, expected, self.blobs
+        formatted: Formatted = await asyncio.to_thread(
+            format_notebook, path, notebook, runtime, self.parsed, expected, self.blobs
         )
+        saving = SavedState(formatted.disk_hash, n, r, self.saved.base)
+        if not formatted.unchanged:
+            saving = await self._announce(saving, notebook)
+            await asyncio.to_thread(write_file, path, formatted.data, expected_sha256=expected)
         now = self.room.loop.time()
         self.schedule.succeeded(now, time.monotonic() - began)
-        self.parsed = written.parsed
-        self._set_saved(written.disk_hash, n, r, notebook)
-        if not written.unchanged:
-            log.info("room %s: saved %d bytes", self.room.id, written.size)
+        self.parsed = formatted.parsed
+        self._set_saved(saving, notebook)
+        if not formatted.unchanged:
+            log.info("room %s: saved %d bytes", self.room.id, len(formatted.data))
         self._set_timer()
 
-    def _set_saved(self, disk_hash: str, n: int, r: int, base: bytes) -> None:
+    async def _announce(self, saving: SavedState, base: bytes) -> SavedState:
+        """Put into the journal what is about to be in the file; returns it with the place of its base.
+
+        Else a daemon that is killed after the write would find a version that it does not know, and merge its
+        own cells and text into the notebook a second time.
+        """
+        if base != self.base:
+            other = BASES[1] if self.saved.base == BASES[0] else BASES[0]
+            saving = msgspec.structs.replace(saving, base=other)
+            self.room.log.side(other, base)
+        self.room.log.side("saving", msgspec.json.encode(saving))
+        self.room.log.flush()
+        try:
+            await self.room.journal.flush()
+        except StoreError as error:
+            # Then the file is the safest place that is left.
+            log.warning("room %s: saved without a note in the journal: %s", self.room.id, error)
+        return saving
+
+    def _set_saved(self, saved: SavedState, base: bytes) -> None:
         self.mode_new = False
-        self.saved = SavedState(disk_hash, n, r)
-        self.room.log.side("saved", msgspec.json.encode(self.saved))
         if base != self.base:
             self.base = base
-            self.room.log.side("base", base)
+            self.room.log.side(saved.base, base)
+        self.saved = saved
+        self.room.log.side("saved", msgspec.json.encode(self.saved))
+        self.room.log.side("saving", None)
         with self.room.runtime_changes() as writer:
             writer.set_file(
                 path=str(self.path),
                 saved_at=time.time(),
-                disk_hash=disk_hash,
-                saved_seq_n=n,
-                saved_seq_r=r,
+                disk_hash=saved.disk_hash,
+                saved_seq_n=saved.n,
+                saved_seq_r=saved.r,
                 error=None,
             )
 
@@ -265,9 +293,16 @@ class RoomFile:
         return disk_hash
 
     def take_merge(self, merged: DiskMerge, *, outputs_unsaved: bool) -> None:
-        """Apply a merge with the file: text as an update; outputs where the file's are newer than ours."""
+        """Apply a merge with the file: text as an update; outputs where the file's are newer than ours.
+
+        In one burst of the journal with the note that this version of the file is in: it must not be merged
+        twice.
+        """
         self.room.notebook.apply(merged.notebook, "disk")
         self.parsed = merged.parsed
+        self.saved = msgspec.structs.replace(self.saved, disk_hash=merged.disk_hash)
+        self.base = merged.base
+        self.remember()
         with self.room.runtime_changes() as writer:
             for entry in merged.outputs:
                 current = self.room.runtime.execution(entry.cell)

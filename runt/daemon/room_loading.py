@@ -49,13 +49,14 @@ class FileOutputs:
 @dataclass(frozen=True, slots=True)
 class DiskMerge:
     """What a changed file means for a room: an update of N, and outputs for R. ``parsed`` is the file as
-    read.
+    read, ``base`` the history of N that says what the file says.
     """
 
     notebook: bytes
     outputs: tuple[FileOutputs, ...]
     parsed: FileNotebook
     disk_hash: str
+    base: bytes
 
 
 def new_room(room: str, metadata: Mapping[str, Any], owner: str) -> LoadedDocuments:
@@ -140,18 +141,19 @@ def merge_disk(
     """
     parsed = read_ipynb(data, name)
     old_sources = _sources(base)
-    with scratch(NotebookDocument()) as live:
+    with scratch(NotebookDocument()) as live, scratch(NotebookDocument()) as fork:
         live.apply(notebook, "journal")
         before = live.state()
         if base is None:
             mapping = equalise(live, parsed, "disk")
+            fork.apply(live.update_since(), "disk")
         else:
-            mapping = merge_from_disk(live, base, parsed)
+            mapping = merge_from_disk(live, base, parsed, fork)
         entries = []
         for entry in file_outputs(parsed, mapping, room, disk_hash, put):
             changed = old_sources.get(entry.cell) != live.cell(entry.cell).source
             entries.append(FileOutputs(entry.cell, entry.id, entry.count, entry.outputs, changed))
-        return DiskMerge(live.update_since(before), tuple(entries), parsed, disk_hash)
+        return DiskMerge(live.update_since(before), tuple(entries), parsed, disk_hash, fork.update_since())
 
 
 def file_outputs(

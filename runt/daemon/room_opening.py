@@ -161,7 +161,10 @@ class RoomOpener:
     ) -> _Opened:
         saved = msgspec.json.decode(side["saved"], type=SavedState) if "saved" in side else SavedState()
         counts = ChangeCounts.decode(side["counts"]) if "counts" in side else ChangeCounts()
-        base = side.get("base")
+        saving = msgspec.json.decode(side["saving"], type=SavedState) if "saving" in side else None
+        if saving is not None and on_disk is not None and on_disk.disk_hash == saving.disk_hash:
+            saved = saving  # the daemon was killed between the write and its note
+        base = side.get(saved.base)
         merge = None
         if on_disk is not None and on_disk.disk_hash != saved.disk_hash:
             merge = merge_disk(
@@ -206,6 +209,8 @@ class RoomOpener:
         """What is done on the loop before anybody joins."""
         if opened.merge is not None:
             room.file.take_disk(opened.merge)
+        elif "saving" in side:
+            room.file.remember()
         with room.runtime_changes() as writer:
             writer.set_file(
                 path=str(room.file.path) if room.file.path else None,

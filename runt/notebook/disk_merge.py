@@ -35,19 +35,23 @@ def equalise(document: NotebookDocument, file: FileNotebook, origin: Origin) -> 
     return keys
 
 
-def merge_from_disk(live: NotebookDocument, base_update: bytes, file: FileNotebook) -> dict[int, CellKey]:
+def merge_from_disk(
+    live: NotebookDocument, base_update: bytes, file: FileNotebook, fork: NotebookDocument | None = None
+) -> dict[int, CellKey]:
     """Merge a changed file into ``live``. Returns the key of each of the file's cells, by index.
 
     A cell that was edited in the file and meanwhile deleted in ``live`` comes back: an edit is never lost.
 
     Args:
         base_update: the state of the document (`update_since()`) when the file was last equal to it.
+        fork: an empty document that is left saying what the file says: the base of the next merge.
 
     Raises:
         LocalProtocolError: the base is of another epoch than ``live``.
         DamagedUpdate: the base cannot be applied.
     """
-    fork = NotebookDocument()
+    if fork is None:
+        fork = NotebookDocument()
     fork.apply(base_update, ORIGIN)
     if fork.epoch != live.epoch:
         raise LocalProtocolError("the base of a merge is of another epoch than the document")
