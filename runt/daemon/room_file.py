@@ -84,6 +84,7 @@ class RoomFile:
     schedule: SaveSchedule = field(init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _timer: asyncio.TimerHandle | None = None
+    _unsaved_shown: bool = False
     _closed: bool = False
 
     def __post_init__(self) -> None:
@@ -117,8 +118,17 @@ class RoomFile:
             self.saved = msgspec.structs.replace(self.saved, n=self.counts.n, r=self.counts.r)
             self.remember()
 
+    def _show_unsaved(self) -> None:
+        """Let the peers know when the file begins or ceases to lack something; not at every change."""
+        if self.unsaved != self._unsaved_shown:
+            self._unsaved_shown = self.unsaved
+            with self.room.runtime_changes() as writer:
+                writer.set_file(unsaved="1" if self.unsaved else None)
+
     def start(self) -> None:
         """Begin to watch the clock; a room that was restored with unsaved changes saves them soon."""
+        self._unsaved_shown = self.room.runtime.file.unsaved
+        self._show_unsaved()
         if self.unsaved or (self.mode_new and self.path is not None):
             self.schedule.changed(self.room.loop.time())
             self._set_timer()
@@ -126,6 +136,7 @@ class RoomFile:
     def notebook_changed(self) -> None:
         self.counts.n += 1
         self.room.log.side("counts", self.counts.encode())
+        self._show_unsaved()
         self.schedule.changed(self.room.loop.time())
         self._set_timer()
 
@@ -133,6 +144,7 @@ class RoomFile:
         """An execution wrote output; ``ended``: and is complete."""
         self.counts.r += 1
         self.room.log.side("counts", self.counts.encode())
+        self._show_unsaved()
         now = self.room.loop.time()
         if ended:
             self.schedule.execution_ended(now)
@@ -264,6 +276,7 @@ class RoomFile:
                 saved_seq_r=saved.r,
                 error=None,
             )
+        self._show_unsaved()
 
     def _show_error(self, text: str) -> None:
         if self.room.runtime.file.error != text:

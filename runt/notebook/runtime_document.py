@@ -8,7 +8,7 @@
     queue  : Array<json text {execution, cell, source_hash, by, request}>
     current: Map { <cell key>: Map { id, status, count?, source_hash, by, queued, started, ended, outputs:
     Array } } comms, env, trust: Map                                                   declared, not used yet
-    file   : Map { path, saved_seq_n, saved_seq_r, saved_at, disk_hash, conflict, error }
+    file   : Map { path, saved_seq_n, saved_seq_r, saved_at, disk_hash, conflict, error, unsaved }
 
 An entry of ``outputs`` is a manifest as JSON text, the 64-hex hash of a stored manifest, or, while a stream
 is live, ``Map {type: "stream", name, sealed: Array<blob ref as json text>, tail: Text}``. Numbers are text
@@ -117,6 +117,7 @@ class FileView(msgspec.Struct, frozen=True):
     disk_hash: str = ""
     conflict: str = ""
     error: str = ""
+    unsaved: bool = False
 
 
 class RuntimeChange(msgspec.Struct, frozen=True):
@@ -214,6 +215,7 @@ class RuntimeDocument(CrdtDocument):
             disk_hash=_text(fields, "disk_hash"),
             conflict=_text(fields, "conflict"),
             error=_text(fields, "error"),
+            unsaved=bool(_text(fields, "unsaved")),
         )
 
     def execution_keys(self) -> list[CellKey]:

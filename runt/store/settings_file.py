@@ -38,11 +38,8 @@ class Settings(msgspec.Struct, frozen=True):
     theme: Literal["system", "dark", "light"] = "system"
     """Colours of the screen; "system" asks the terminal for its background."""
 
-    color: Literal["auto", "truecolor", "256", "16", "none"] = "auto"
-    """How many colours the terminal is given; "auto" goes by COLORTERM, TERM and NO_COLOR."""
-
-    images: Literal["auto", "kitty", "iterm2", "sixel", "blocks", "text"] = "auto"
-    """How images are drawn; "auto" asks the terminal once at start."""
+    images: Literal["auto", "kitty", "half", "off"] = "auto"
+    """How images are drawn: by the kitty protocol, by half blocks, not at all; "auto" asks the terminal."""
 
     name: Name = ""
     """What other people in a notebook see; empty: the login name."""
@@ -58,9 +55,6 @@ class Settings(msgspec.Struct, frozen=True):
 
     autosave: AutosaveSettings = AutosaveSettings()
     """When the file is written by itself."""
-
-    keys: dict[Name, Name] = {}
-    """Your own keys: command id → key."""
 
 
 def read_settings(path: Path) -> tuple[Settings, list[str]]:

@@ -27,11 +27,12 @@ from runt.tui.desk import Desk
 from runt.tui.errands import Errands
 from runt.tui.guard import Guard
 from runt.tui.help_panel import HelpPanel
-from runt.tui.images.modes import ImageMode
+from runt.tui.images.modes import DEFAULT_CELL_PIXELS, ImageMode
 from runt.tui.keymap import Keymap, Pending, token, types_text
 from runt.tui.leaving import Farewell, cannot_keep, keep_edits
 from runt.tui.palette import Palette
 from runt.tui.presence_reporter import PresenceReporter
+from runt.tui.question import Question, QuestionLine
 from runt.tui.session import NotebookSession, Opening
 from runt.tui.situation import Mode, Situation
 from runt.tui.situation_tracker import SituationTracker
@@ -67,6 +68,7 @@ class NotebookApp(TerminalApp[Farewell]):
         file_name: str = "",
         theme: str = DARK.name,
         images: ImageMode = ImageMode.HALF,
+        cell_pixels: tuple[int, int] = DEFAULT_CELL_PIXELS,
         own_name: str = "",
         start_kernel: bool = True,
     ) -> None:
@@ -77,6 +79,7 @@ class NotebookApp(TerminalApp[Farewell]):
         self._opening = opening
         self._file_name = file_name
         self._images = images
+        self._cell_pixels = cell_pixels
         self._own_name = own_name
         self._start_kernel = start_kernel
         self._carets_shown_in: object = None
@@ -127,7 +130,12 @@ class NotebookApp(TerminalApp[Farewell]):
             self.exit(return_code=2)
             return
         self.session = session
-        view = NotebookView(session, images=self._images, send_graphics=self.write_graphics)
+        view = NotebookView(
+            session,
+            images=self._images,
+            send_graphics=self.write_graphics,
+            cell_pixels=self._cell_pixels,
+        )
         self.desk = Desk(
             session,
             view,
@@ -135,6 +143,7 @@ class NotebookApp(TerminalApp[Farewell]):
             say=self.say,
             changed=self._changed,
             focus=self._focus_view,
+            ask=self.ask,
         )
         self.tracker = SituationTracker(session, self._changed, self._session_event)
         self.presence = PresenceReporter(self.desk, self.set_timer)
@@ -203,6 +212,12 @@ class NotebookApp(TerminalApp[Farewell]):
         if text:
             self.set_timer(NOTICE_S, lambda: self._forget_notice(number))
         self._changed()
+
+    async def ask(self, question: Question) -> str | None:
+        """Ask for one line of text at the bottom of the screen."""
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self.push_screen(QuestionLine(question), answer.set_result)
+        return await answer
 
     def _forget_notice(self, number: int) -> None:
         if number == self._notice_number:

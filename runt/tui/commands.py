@@ -227,6 +227,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("kernel.stop", "Stop the kernel", "Kernel", (), BOTH, "", _kernel, _kernel_words),
     # Notebook
     Command("file.save", "Save", "Notebook", ("ctrl+s", "s"), BOTH, "save", _open, _saved),
+    Command("file.save_as", "Save under another name", "Notebook", ("S",), COMMAND, "save as", _open),
     Command(
         "daemon.reconnect",
         "Connect to the daemon again",

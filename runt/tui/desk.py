@@ -7,12 +7,13 @@ invariant: the editor is open exactly when ``mode`` is EDIT, over a live cell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from runt.notebook.notebook_document import Cell, CellKey, NewCell, NotebookChange, NotebookDocument
 from runt.terminal.sanitise import display_text
 from runt.tui.editor.area import CrdtArea
 from runt.tui.errands import Errands
+from runt.tui.question import Question
 from runt.tui.session import NotebookSession
 from runt.tui.situation import Mode
 from runt.tui.undo import History, Outcome
@@ -23,7 +24,7 @@ class Desk:
     """An open notebook and what this person does with it.
 
     ``say`` shows one line in the status line; ``changed`` is called whenever what the lines show may have
-    changed.
+    changed; ``ask`` asks for one line of text (None: the person thought better of it).
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Desk:
         say: Callable[[str], None],
         changed: Callable[[], None],
         focus: Callable[[], None],
+        ask: Callable[[Question], Awaitable[str | None]],
     ) -> None:
         self.session = session
         self.view = view
@@ -45,6 +47,7 @@ class Desk:
         self._say = say
         self._changed = changed
         self._focus_view = focus
+        self.ask = ask
         self._subscription = session.document.observe(self._on_change)
 
     # -- where we are ------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import pwd
 import signal
 import sys
 from collections.abc import Mapping
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runt.peer.client import Client
     from runt.peer.notebook import Notebook
+    from runt.store.settings_file import Settings
     from runt.tui.app import NotebookApp
-    from runt.tui.images.modes import ImageMode
 
 # Read by Textual when it is imported. A frame may follow a key after 8 ms, not 17; Escape is a key after 25
 # ms without more, not 100; nothing is animated.
@@ -45,7 +46,7 @@ def run_notebook(path: str | None, *, new: bool = False) -> int:
     """
     for name, value in TEXTUAL_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # Imports make many objects and no garbage: collecting in between costs a sixth of the time to first paint.
+    # Imports make many objects and no garbage: collecting meanwhile costs a sixth of the time to first paint.
     gc.disable()
     return asyncio.run(_run(path, new))
 
@@ -64,34 +65,59 @@ async def _run(path: str | None, new: bool) -> int:
     for number in (signal.SIGHUP, signal.SIGTERM):
         loop.add_signal_handler(number, ended, number)
     from runt.peer.client import Client
+    from runt.store.places import Places
+    from runt.store.settings_file import read_settings
+    from runt.tui.images.detection import detect_images
+    from runt.tui.images.modes import ImageMode
 
-    name = own_name(os.environ)
-    async with Client(name=name) as client:
+    places = Places.from_environment()
+    settings, _ = read_settings(places.settings_json)
+    name = own_name(os.environ, settings)
+    async with Client(name=name, places=places) as client:
         opening = asyncio.ensure_future(_open(client, path, new))
+        # The terminal answers while we import.
+        images = asyncio.ensure_future(asyncio.to_thread(detect_images, os.environ, settings.images))
         try:
             # The import holds the interpreter for most of its 200 ms, but not while it reads files: the
             # daemon's answers come in between.
             module = await asyncio.to_thread(import_module, "runt.tui.app")
+            from runt.tui.situation_tracker import file_name
+            from runt.tui.theme import initial_theme
+
             if opening.done() and (error := opening.exception()) is not None:
                 raise error
-            return await _show(module.NotebookApp, opening, path, name, leaving, hung_up)
+            support = await images
+            if support.mode is ImageMode.KITTY:
+                # The number of a picture travels as a colour of 24 bits.
+                os.environ["COLORTERM"] = "truecolor"
+            app = module.NotebookApp(
+                opening,
+                file_name=file_name(path),
+                theme=initial_theme(os.environ, settings.theme),
+                images=support.mode,
+                cell_pixels=support.cell_pixels,
+                own_name=name,
+            )
+            return await _show(app, leaving, hung_up)
         finally:
+            # It has put the terminal into another mode, and puts it back.
+            await asyncio.gather(images, return_exceptions=True)
             if not opening.done():
                 opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
 
 
-def own_name(environ: Mapping[str, str]) -> str:
-    """Return the name that the others see."""
-    return environ.get("RUNT_NAME") or environ.get("USER") or "somebody"
+def own_name(environ: Mapping[str, str], settings: Settings) -> str:
+    """Return the name that the others see: what the environment or the settings say, else the login name."""
+    return environ.get("RUNT_NAME") or settings.name or login_name()
 
 
-def image_mode(environ: Mapping[str, str]) -> ImageMode:
-    """Return how pictures are drawn: ``RUNT_IMAGES`` (kitty, half, off), else what works everywhere."""
-    from runt.tui.images.modes import ImageMode
-
-    chosen = environ.get("RUNT_IMAGES", "")
-    return ImageMode(chosen) if chosen in {mode.value for mode in ImageMode} else ImageMode.HALF
+def login_name() -> str:
+    """The name of the user of this process; its number where it has no name (containers)."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 async def _open(client: Client, path: str | None, new: bool) -> Notebook:
@@ -100,25 +126,8 @@ async def _open(client: Client, path: str | None, new: bool) -> Notebook:
     return await client.open_notebook(path)
 
 
-async def _show(
-    app_class: type[NotebookApp],
-    opening: asyncio.Future[Notebook],
-    path: str | None,
-    name: str,
-    leaving: asyncio.Event,
-    hung_up: asyncio.Event,
-) -> int:
+async def _show(app: NotebookApp, leaving: asyncio.Event, hung_up: asyncio.Event) -> int:
     from runt.tui.leaving import farewell_line
-    from runt.tui.situation_tracker import file_name
-    from runt.tui.theme import initial_theme
-
-    app = app_class(
-        opening,
-        file_name=file_name(path),
-        theme=initial_theme(os.environ),
-        images=image_mode(os.environ),
-        own_name=name,
-    )
 
     async def watch() -> None:
         await leaving.wait()

@@ -92,6 +92,9 @@ class NotebookSession(Protocol):
 
     async def save(self) -> Any: ...
 
+    async def save_as(self, path: str) -> str:
+        """Write to another file and go on with that one; returns its canonical path."""
+
     async def clear_outputs(self, keys: Sequence[CellKey]) -> Any: ...
 
     async def cancel(self, executions: Sequence[str] | None = None) -> Any: ...

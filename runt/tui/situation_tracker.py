@@ -8,7 +8,6 @@ notebook is read only when it changed.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from pathlib import PurePath
 
@@ -49,7 +48,6 @@ class SituationTracker:
         self._session = session
         self._on_change = on_change
         self._on_event = on_event
-        self._changed_at = 0.0
         self._runtime_doubtful = True
         self._queued = 0
         self._session_subscription = session.observe(self._note_event)
@@ -77,12 +75,9 @@ class SituationTracker:
     # -- listening ---------------------------------------------------------
 
     def _note_notebook(self, change: NotebookChange) -> None:
-        self._changed_at = time.time()
         self._on_change()
 
     def _note_runtime(self, change: RuntimeChange) -> None:
-        if change.executions - change.tails_only:
-            self._changed_at = time.time()
         if change.kernel or change.queue or change.file:
             self._runtime_doubtful = True
             self._on_change()
@@ -102,8 +97,8 @@ class SituationTracker:
 
     @property
     def unsaved(self) -> bool:
-        """Whether the file lacks something. Both times are of this host's clock: the daemon runs on it."""
-        return not self._session.path or self._changed_at > (self._file.saved_at or 0.0) > 0.0
+        """Whether the file lacks something, as far as the daemon knows; it does not know what waits here."""
+        return not self._session.path or self._file.unsaved or bool(self._session.status.waiting)
 
     def running_cell(self) -> int:
         """Return the number (from 1) of the cell that runs, 0 if none does. Reads all executions."""

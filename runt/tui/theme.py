@@ -68,10 +68,10 @@ _LIGHT_BACKGROUNDS = ("7", "15")
 _FULL_COLOR = ("truecolor", "24bit")
 
 
-def initial_theme(environ: Mapping[str, str]) -> str:
-    """Return the theme for a terminal: ``RUNT_THEME`` (dark, light, ansi), else what the terminal says about
-    itself."""
-    chosen = environ.get("RUNT_THEME", "")
+def initial_theme(environ: Mapping[str, str], setting: str = "system") -> str:
+    """Return the theme for a terminal: ``RUNT_THEME`` (dark, light, ansi), else the setting, else what the
+    terminal says about itself."""
+    chosen = environ.get("RUNT_THEME") or setting
     named = {"dark": DARK.name, "light": LIGHT.name, "ansi": ANSI, "ansi-light": ANSI_LIGHT}
     if chosen in named:
         return named[chosen]

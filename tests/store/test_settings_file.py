@@ -36,19 +36,19 @@ def test_a_bad_value_costs_one_default(path: Path) -> None:
     text = json.dumps(
         {
             "theme": "purple",
-            "color": "256",
+            "images": "half",
             "autosave": {"delay_s": "soon", "max_delay_s": 20},
             "stop_on_error": 1,
-            "keys": {"cell.run": "F6", "cell.stop": 7},
+            "name": 7,
         }
     )
     path.write_text(text)
     found, problems = read_settings(path)
-    assert found.color == "256"
+    assert found.images == "half"
     assert found.theme == "system"
     assert found.autosave == AutosaveSettings(max_delay_s=20.0)
     assert found.stop_on_error is True
-    assert [line.split(":")[0] for line in problems] == ["theme", "stop_on_error", "autosave.delay_s", "keys"]
+    assert [line.split(":")[0] for line in problems] == ["theme", "name", "stop_on_error", "autosave.delay_s"]
     assert 'the default "system" is used' in problems[0]
     assert path.read_text() == text
 
@@ -85,14 +85,14 @@ def test_unreadable(path: Path) -> None:
 
 def test_writing_keeps_what_it_does_not_know(path: Path) -> None:
     """Unknown keys, their order, and known values that were written out stay; only changes are added."""
-    path.write_text('{"future": {"x": [1]}, "theme": "dark", "autosave": {"later": 1}, "color": "auto"}')
+    path.write_text('{"future": {"x": [1]}, "theme": "dark", "autosave": {"later": 1}, "name": ""}')
     found, _ = read_settings(path)
-    write_settings(path, msgspec.structs.replace(found, theme="light", images="text"))
+    write_settings(path, msgspec.structs.replace(found, theme="light", images="off"))
     written = json.loads(path.read_text())
-    assert list(written) == ["future", "theme", "autosave", "color", "images"]
+    assert list(written) == ["future", "theme", "autosave", "name", "images"]
     assert written["future"] == {"x": [1]}
     assert written["autosave"] == {"later": 1}
-    assert (written["theme"], written["color"], written["images"]) == ("light", "auto", "text")
+    assert (written["theme"], written["name"], written["images"]) == ("light", "", "off")
 
 
 def test_new_file(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ class MemorySession:
         self._status = ConnectionStatus("connected")
         self._count = 0
         self.writer = RuntimeWriter(self.runtime)
+        self._edits = self.document.observe(lambda _: self.file(unsaved="1"))
 
     @property
     def status(self) -> ConnectionStatus:
@@ -89,7 +90,13 @@ class MemorySession:
 
     async def save(self) -> None:
         self._ask("save")
-        self.file(saved_at=time.time())
+        self.file(saved_at=time.time(), unsaved=None)
+
+    async def save_as(self, path: str) -> str:
+        self._ask("save_as", path)
+        self.path = path
+        self.file(path=path, saved_at=time.time(), unsaved=None)
+        return path
 
     async def clear_outputs(self, keys: Sequence[CellKey]) -> None:
         self._ask("clear_outputs", tuple(keys))

@@ -19,6 +19,7 @@ from runt.tui.decision import Decision
 from runt.tui.editor.area import CrdtArea
 from runt.tui.help_panel import HelpPanel
 from runt.tui.palette import Palette
+from runt.tui.question import QuestionLine
 from runt.tui.session import NotebookSession
 from runt.tui.situation import Mode
 from runt.tui.status_line import StatusLine
@@ -458,8 +459,43 @@ async def test_every_command_can_be_run_from_the_palette() -> None:
             if id_ in ("app.leave", "app.palette"):
                 continue
             await screen.app.run_command(BY_ID[id_])
+            await screen.pilot.pause()
+            if isinstance(screen.app.screen, QuestionLine):
+                await screen.pilot.press("escape")
             await screen.press()
             assert screen.app.is_running, id_
+
+
+# -- files -----------------------------------------------------------------
+
+
+async def answer(screen: Screen, key: str, *typed: str) -> None:
+    """Press a key that asks, then answer."""
+    await screen.pilot.press(key)
+    await screen.until(lambda: isinstance(screen.app.screen, QuestionLine))
+    await screen.press(*typed)
+
+
+async def test_an_untitled_notebook_is_asked_for_a_name_when_it_is_saved() -> None:
+    """Save asks, adds the suffix, goes on with the new name; Escape asks nothing of the daemon."""
+    async with opened() as screen:
+        screen.session.path = None
+        await answer(screen, "ctrl+s", "escape")
+        assert screen.session.names() == []
+        await answer(screen, "ctrl+s", *"/made", "enter")
+        assert screen.session.requests == [("save_as", "/made.ipynb")]
+        assert "saved as /made.ipynb" in screen.status
+        assert "made.ipynb" in screen.title
+        await screen.press("ctrl+s")
+        assert screen.session.names() == ["save_as", "save"]
+        assert screen.mode is Mode.COMMAND
+
+
+async def test_saving_under_another_name_starts_from_the_present_one() -> None:
+    """S shows the present path, to be changed."""
+    async with opened() as screen:
+        await answer(screen, "S", *["backspace"] * 6, *"-2.ipynb", "enter")
+        assert screen.session.requests == [("save_as", "/home/ann/analysis-2.ipynb")]
 
 
 # -- leaving ---------------------------------------------------------------

@@ -54,5 +54,6 @@ HANDLERS: Mapping[str, Handler] = {
     "view.page_up": moving.page_up,
     "focus.running": moving.running,
     "file.save": notebook.save,
+    "file.save_as": notebook.save_as,
     "daemon.reconnect": notebook.reconnect,
 }

@@ -19,12 +19,11 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from runt.tui.images.modes import ImageMode
+from runt.tui.images.modes import DEFAULT_CELL_PIXELS, ImageMode
 
 QUERY_TIMEOUT_S = 0.3
 """For the whole round trip. A slower line gets half blocks."""
 
-DEFAULT_CELL_PIXELS = (10, 20)
 
 QUERY = b"\x1b[>q\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[16t\x1b[c"
 """Name and version, a graphics query, the size of a cell in pixels; device attributes last: every terminal

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
+
+DEFAULT_CELL_PIXELS: Final = (10, 20)
+"""Width and height of a cell of a terminal that does not tell."""
 
 
 class ImageMode(enum.Enum):
