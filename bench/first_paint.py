@@ -38,7 +38,10 @@ def main() -> None:
         for _ in range(rounds):
             with House() as house:
                 house.runt("daemon", "start", check=True)
-                sources = ["first_cell = 1", *(f"def f{n}(x):\n    return x + {n}\n\nprint(f{n}(1))" for n in range(size - 1))]
+                sources = [
+                    "first_cell = 1",
+                    *(f"def f{n}(x):\n    return x + {n}\n\nprint(f{n}(1))" for n in range(size - 1)),
+                ]
                 path = str(write_notebook(house.path("b.ipynb"), sources))
                 paint_ms(house, str(write_notebook(house.path("warm-up.ipynb"), ["first_cell = 0"])))
                 cold.append(paint_ms(house, path))

@@ -20,7 +20,9 @@ def summary(samples: Sequence[float]) -> dict[str, float]:
 
 def report(name: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     """Print the rows as a table, and all of it as one JSON line at the end."""
-    columns = sorted({column for row in rows.values() for column in row}, key=("min", "p50", "p99", "n").__contains__)
+    columns = sorted(
+        {column for row in rows.values() for column in row}, key=("min", "p50", "p99", "n").__contains__
+    )
     width = max(len(label) for label in rows)
     print(name)
     print(" " * width + "".join(f"{column:>12}" for column in columns))

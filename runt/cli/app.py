@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -23,7 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-daemon_app = typer.Typer(help="The daemon that holds notebooks and kernels.", no_args_is_help=True, rich_markup_mode=None)
+daemon_app = typer.Typer(
+    help="The daemon that holds notebooks and kernels.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(daemon_app, name="daemon")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -58,7 +60,9 @@ def open_(path: Notebook) -> None:
 
 
 @app.command()
-def new(path: Annotated[Optional[str], typer.Argument(metavar="[PATH]", help="Where to; untitled without.")] = None) -> None:
+def new(
+    path: Annotated[str | None, typer.Argument(metavar="[PATH]", help="Where to; untitled without.")] = None,
+) -> None:
     """Make a notebook and open it. Without a path it is untitled until it is saved."""
     from runt.cli.opening import new_in_terminal
 
@@ -79,10 +83,13 @@ def ls(as_json: AsJson = False) -> None:
 def run(
     path: Notebook,
     output: Annotated[
-        Optional[Path], typer.Option("-o", "--output", metavar="OUT", help="Write the result there; PATH stays as it is.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="OUT", help="Write the result there; PATH stays as it is."),
     ] = None,
     as_json: AsJson = False,
-    allow_errors: Annotated[bool, typer.Option("--allow-errors", help="Go on after a cell that fails.")] = False,
+    allow_errors: Annotated[
+        bool, typer.Option("--allow-errors", help="Go on after a cell that fails.")
+    ] = False,
 ) -> None:
     """Run all cells without a screen, showing their output. Exit status: 1 if a cell failed, 2 for bad input."""
     from runt.cli.running import run_headless

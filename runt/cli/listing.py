@@ -30,7 +30,13 @@ def list_notebooks(*, as_json: bool) -> int:
         say_json(entries)
     elif entries:
         rows = [
-            (_glyph(entry), _path(entry["path"]), _kernel(entry), _people(entry), "unsaved" if entry["unsaved"] else "")
+            (
+                _glyph(entry),
+                _path(entry["path"]),
+                _kernel(entry),
+                _people(entry),
+                "unsaved" if entry["unsaved"] else "",
+            )
             for entry in entries
         ]
         print_table(("", "NOTEBOOK", "KERNEL", "PEOPLE", ""), rows)
@@ -49,7 +55,8 @@ def show_status(*, as_json: bool) -> int:
     if as_json:
         say_json({"running": True, **status})
         return 0
-    say(f"daemon     pid {status['pid']}, version {status['version']}, up {duration(time.time() - status['started_at'])}")
+    uptime = duration(time.time() - status["started_at"])
+    say(f"daemon     pid {status['pid']}, version {status['version']}, up {uptime}")
     say(f"notebooks  {len(status['rooms'])} open")
     say(f"kernels    {len(status['kernels'])} running")
     for kernel in status["kernels"]:

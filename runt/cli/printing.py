@@ -1,7 +1,7 @@
 """``runt cat``: a notebook as text or JSON.
 
-It changes nothing and starts nothing. Invariant: it works without a daemon; with one that has the notebook open, it shows
-the live document instead of the file.
+It changes nothing and starts nothing. Invariant: it works without a daemon; with one that has the notebook open, it
+shows the live document instead of the file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PrintedCell:
 def print_notebook(path: str, *, as_json: bool) -> int:
     """Print the notebook; returns the exit status."""
     target = existing_notebook(path)
-    cells = asyncio.run(_live_cells(target))
+    cells = asyncio.run(_live_cells(target, str(target.resolve())))
     if cells is None:
         cells = _file_cells(target)
     if as_json:
@@ -58,23 +58,27 @@ def _file_cells(target: Path) -> list[PrintedCell]:
         raise NotebookFileError(str(target), "permission denied") from error
     file = read_ipynb(data, str(target))
     return [
-        PrintedCell(cell.type, cell.source, cell.execution_count, list(cell.outputs or ())) for cell in file.cells
+        PrintedCell(cell.type, cell.source, cell.execution_count, list(cell.outputs or ()))
+        for cell in file.cells
     ]
 
 
-async def _live_cells(target: Path) -> list[PrintedCell] | None:
+async def _live_cells(target: Path, canonical: str) -> list[PrintedCell] | None:
     """The cells of the room that has this file open, or None when no daemon does."""
     from runt.peer.client import Client
 
     try:
         async with Client() as client:
             open_paths = {entry["path"] for entry in await client.control("list", start=False)}
-            if str(target.resolve()) not in open_paths:
+            if canonical not in open_paths:
                 return None
             notebook = await client.open_notebook(str(target), role="view")
             cells = [
                 PrintedCell(
-                    cell.type, cell.source, cell.execution_count, [output.to_nbformat() for output in cell.outputs]
+                    cell.type,
+                    cell.source,
+                    cell.execution_count,
+                    [output.to_nbformat() for output in cell.outputs],
                 )
                 for cell in notebook.cells
             ]

@@ -51,7 +51,7 @@ async def _run(target: Path, cwd: Path, *, as_json: bool, allow_errors: bool) ->
             await notebook.start_kernel(cwd=str(cwd))
         else:
             note("running in the kernel that the notebook has; its variables are kept")
-        keys = [key for key in notebook.document.keys() if _runs(notebook, key)]
+        keys = [key for key in notebook.document if _runs(notebook, key)]
         try:
             results = await _execute(notebook, keys, quiet=as_json, allow_errors=allow_errors)
             await notebook.save()
@@ -127,7 +127,7 @@ def _explain(notebook: Notebook, results: Sequence[Result], asked: int) -> None:
     cancelled = sum(result.status == "cancelled" for result in results) + asked - len(results)
     for result in results:
         if result.status == "error":
-            number = notebook.document.keys().index(result.cell) + 1 if result.cell in notebook.document else "?"
+            number = notebook.document.index(result.cell) + 1 if result.cell in notebook.document else "?"
             error = result.error
             what = f"{error.ename}: {error.evalue}" if error is not None else "failed"
             rest = f"; {cancelled} cells after it did not run" if cancelled else ""
@@ -136,7 +136,7 @@ def _explain(notebook: Notebook, results: Sequence[Result], asked: int) -> None:
 
 def _described(notebook: Notebook, status: str, results: Sequence[Result]) -> dict[str, Any]:
     """The result of a run as JSON values."""
-    order = {key: index for index, key in enumerate(notebook.document.keys())}
+    order = {key: index for index, key in enumerate(notebook.document)}
     cells = [
         {
             "id": result.cell,

@@ -1,7 +1,7 @@
 """Text of cells and outputs for a terminal or a pipe.
 
-It is not the screen (``runt.tui``). Invariant: what leaves here is display-safe; colours are only sequences that we made,
-and only when stdout is a terminal that wants them.
+It is not the screen (``runt.tui``). Invariant: what leaves here is display-safe; colours are only sequences that we
+made, and only when stdout is a terminal that wants them.
 """
 
 from __future__ import annotations

@@ -93,7 +93,9 @@ def test_a_directory_is_refused(house: House) -> None:
     assert_one_clear_line(house.runt("cat", str(house.work)), "is a directory")
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not Path("/usr/bin/setpriv").exists(), reason="root reads every file")
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not Path("/usr/bin/setpriv").exists(), reason="root reads every file"
+)
 def test_an_unreadable_notebook_is_refused(house: House) -> None:
     """Without permission to read, one clear line says so."""
     path = write_notebook(house.path("locked.ipynb"), ["1"])
@@ -107,17 +109,42 @@ def test_an_unreadable_notebook_is_refused(house: House) -> None:
         for file in files:
             os.chown(Path(directory) / file, 65534, 65534)
     probe = subprocess.run(
-        ["/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", sys.executable, "-c", "import runt"],
-        env=house.environment, cwd=house.work, capture_output=True,
+        [
+            "/usr/bin/setpriv",
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            sys.executable,
+            "-c",
+            "import runt",
+        ],
+        env=house.environment,
+        cwd=house.work,
+        capture_output=True,
     )
     if probe.returncode != 0:
         pytest.skip("the interpreter of the tests cannot be used by another user here")
     done = subprocess.run(
         [
-            "/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
-            sys.executable, "-m", "runt", "cat", str(path),
+            "/usr/bin/setpriv",
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            sys.executable,
+            "-m",
+            "runt",
+            "cat",
+            str(path),
         ],
-        env=house.environment, cwd=house.work, capture_output=True, text=True, timeout=60,
+        env=house.environment,
+        cwd=house.work,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert_one_clear_line(done, "permission")
 
@@ -126,7 +153,11 @@ def test_an_unknown_kernelspec_is_refused(house: House) -> None:
     """A notebook that asks for a kernel that is not installed says which are, and keeps its bytes."""
     path = write_notebook(house.path("alien.ipynb"), ["1"])
     notebook = json.loads(path.read_text())
-    notebook["metadata"]["kernelspec"] = {"name": "klingon", "display_name": "tlhIngan", "language": "klingon"}
+    notebook["metadata"]["kernelspec"] = {
+        "name": "klingon",
+        "display_name": "tlhIngan",
+        "language": "klingon",
+    }
     path.write_text(json.dumps(notebook))
     before = path.read_bytes()
     assert_one_clear_line(house.runt("run", str(path)), "klingon", "python3")
@@ -163,7 +194,10 @@ def test_two_shells_at_once_find_one_daemon(house: House) -> None:
         subprocess.Popen(
             [sys.executable, "-m", "runt", "daemon", "start"],
             env=house.environment | ({"XDG_RUNTIME_DIR": str(xdg)} if number % 2 else {}),
-            cwd=house.work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=house.work,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for number in range(4)
     ]
@@ -174,7 +208,10 @@ def test_two_shells_at_once_find_one_daemon(house: House) -> None:
     assert house.json("status")["pid"] == plain
     daemons = [process for process in house.processes() if "runt.daemon" in " ".join(process.cmdline())]
     wait_until(
-        lambda: len([process for process in house.processes() if "runt.daemon" in " ".join(process.cmdline())]) == 1,
+        lambda: (
+            len([process for process in house.processes() if "runt.daemon" in " ".join(process.cmdline())])
+            == 1
+        ),
         f"one daemon, not {daemons}",
     )
 
@@ -220,7 +257,9 @@ def test_the_daemon_commands(house: House) -> None:
     assert house.runt("daemon", "restart").returncode == 0
     again = house.json("status")
     assert again["pid"] != first
-    wait_until(lambda: [entry["pid"] for entry in house.json("status")["kernels"]] == [kernel], "the same kernel")
+    wait_until(
+        lambda: [entry["pid"] for entry in house.json("status")["kernels"]] == [kernel], "the same kernel"
+    )
     assert house.runt("daemon", "logs").stdout
     assert house.runt("daemon", "stop", "--kernels").returncode == 0
     assert house.daemon_pid() is None

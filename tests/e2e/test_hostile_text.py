@@ -36,7 +36,10 @@ def hostile_notebook(path: object) -> None:
             "1",
             outputs=[
                 new_output("stream", name="stdout", text=text),
-                new_output("execute_result", data={"text/plain": text, "text/html": f"<table><tr><td>{text}</td></tr></table>"}),
+                new_output(
+                    "execute_result",
+                    data={"text/plain": text, "text/html": f"<table><tr><td>{text}</td></tr></table>"},
+                ),
                 new_output("display_data", data={"text/markdown": text}),
                 new_output("display_data", data={"application/json": {"key\x1b]0;PWNED\x07": text}}),
                 new_output("display_data", data={"x\x1b]0;PWNED\x07/y": text}),
@@ -81,7 +84,11 @@ def test_no_attack_reaches_the_terminal(house: House) -> None:
         for one in (terminal, second):
             raw = bytes(one.raw)
             assert unexpected(raw) == []
-            inside = [mark for mark in MARKS if any(mark in piece for piece in raw.split(b"\x1b")[1:] if piece[:1] in b"]P_^X")]
+            inside = [
+                mark
+                for mark in MARKS
+                if any(mark in piece for piece in raw.split(b"\x1b")[1:] if piece[:1] in b"]P_^X")
+            ]
             assert inside == []
             assert not any(mark in raw for mark in MARKS[1:])
 
@@ -91,9 +98,14 @@ def test_commands_print_no_attack(house: House) -> None:
     name = "evil\x1b]0;PWNED\x07.ipynb"
     path = house.path(name)
     hostile_notebook(path)
-    for arguments in (("cat", str(path)), ("run", "--allow-errors", str(path)), ("ls",), ("cat", str(path) + "\x1b[21t")):
+    for arguments in (
+        ("cat", str(path)),
+        ("run", "--allow-errors", str(path)),
+        ("ls",),
+        ("cat", str(path) + "\x1b[21t"),
+    ):
         with Terminal(house, *arguments) as terminal:
             terminal.wait_exit()
-            found = [piece for piece in unexpected(bytes(terminal.raw))]
+            found = unexpected(bytes(terminal.raw))
             assert found == [], (arguments, found)
             assert b"\x1b]0" not in terminal.raw

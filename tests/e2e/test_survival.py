@@ -58,14 +58,18 @@ def test_output_made_while_no_terminal_was_there_is_complete(house: House) -> No
 
 def test_the_daemon_comes_back_with_the_same_kernel(house: House) -> None:
     """kill -9 the daemon in a run: the terminal says so, brings it back, same kernel, output complete and once."""
-    path = write_notebook(house.path("d.ipynb"), ["kept = 'still here'", COUNTING.format(count=40, pause=0.1), "print(kept)"])
+    path = write_notebook(
+        house.path("d.ipynb"), ["kept = 'still here'", COUNTING.format(count=40, pause=0.1), "print(kept)"]
+    )
     with Terminal(house, str(path), rows=70) as terminal:
         terminal.wait_for("idle")
         terminal.press("f5", "f5")
         terminal.wait_for("line 3")
         before = kernel_pid(house)
         first = house.kill_daemon()
-        terminal.wait_for(lambda text: "daemon gone" in text or "restarting" in text, describe="word of the loss")
+        terminal.wait_for(
+            lambda text: "daemon gone" in text or "restarting" in text, describe="word of the loss"
+        )
         wait_until(lambda: house.daemon_pid() not in (None, first), "a new daemon", 10)
         terminal.wait_for("finished")
         assert kernel_pid(house) == before
@@ -108,7 +112,9 @@ def test_an_edit_made_while_the_daemon_was_away_survives_the_terminal(house: Hou
     with Terminal(house, str(path)) as terminal:
         terminal.wait_for("idle")
         house.runt("daemon", "stop", "--kernels", check=True)
-        terminal.wait_for(lambda text: "stopped" in text or "gone" in text, describe="word of the stopped daemon")
+        terminal.wait_for(
+            lambda text: "stopped" in text or "gone" in text, describe="word of the stopped daemon"
+        )
         terminal.press("enter", "end", "2", "3")
         terminal.wait_for("a = 123")
         wait_until(lambda: list((house.root / "state").glob("pending/*/*")), "the pending edit on disk")

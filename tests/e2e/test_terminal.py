@@ -26,7 +26,9 @@ def test_open_edit_run_save_leave(house: House) -> None:
         terminal.press("x", " ", "+", " ", "2", "2")
         terminal.wait_for("x + 22")
         terminal.press("escape", "k", "f5", "f5")
-        terminal.wait_for(lambda screen: re.search(r"^\W*42$", screen, re.M) is not None, describe="the output 42")
+        terminal.wait_for(
+            lambda screen: re.search(r"^\W*42$", screen, re.M) is not None, describe="the output 42"
+        )
         terminal.press("ctrl+s")
         wait_until(lambda: source_on_disk(path, 1) == "x + 22", "the edit in the file")
         terminal.wait_for(lambda screen: "saved" in screen and "unsaved" not in screen, describe="saved")
@@ -55,7 +57,10 @@ def test_opening_and_leaving_keeps_the_bytes(house: House) -> None:
 def test_two_terminals_share_text_outputs_and_presence(house: House) -> None:
     """What is typed in one is in the other; either runs; outputs appear in both; both show who is there."""
     path = write_notebook(house.path("pair.ipynb"), ["", "print('shared', 6 * 7)"])
-    with Terminal(house, str(path), RUNT_NAME="ann") as ann, Terminal(house, str(path), RUNT_NAME="bob") as bob:
+    with (
+        Terminal(house, str(path), RUNT_NAME="ann") as ann,
+        Terminal(house, str(path), RUNT_NAME="bob") as bob,
+    ):
         ann.wait_for("shared")
         bob.wait_for("shared")
         ann.wait_for("bob")

@@ -128,9 +128,9 @@ class House:
             with contextlib.suppress(psutil.Error):
                 if process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
                     environment = process.environ()
-                    if environment.get(MARK) == self.root.name or environment.get(
-                        "RUNT_DATA_DIR"
-                    ) == str(self.root / "data"):
+                    if environment.get(MARK) == self.root.name or environment.get("RUNT_DATA_DIR") == str(
+                        self.root / "data"
+                    ):
                         found.append(process)
         return found
 

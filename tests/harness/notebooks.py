@@ -43,7 +43,7 @@ VARIED: dict[str, Sequence[str]] = {
     "displays": [
         "from IPython.display import HTML, JSON, Latex, Markdown, SVG, display\nHTML('<b>bold</b>')",
         "display({'text/plain': 'two', 'application/json': {'a': [1, 2, None]}}, raw=True)\nLatex(r'$\\sqrt{x}$')",
-        "SVG('<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"4\" height=\"4\"><rect width=\"4\" height=\"4\"/></svg>')",
+        'SVG(\'<svg xmlns="http://www.w3.org/2000/svg" width="4" height="4"><rect width="4" height="4"/></svg>\')',
         "handle = display('first', display_id='a-name')\nhandle.update('second')",
         "from IPython.display import clear_output\nprint('gone')\nclear_output(wait=True)\nprint('stays')",
         "from PIL import Image\nImage.new('RGB', (40, 30), (200, 30, 60))",

@@ -143,7 +143,9 @@ class Terminal:
                 return screen
             if time.monotonic() > end or not alive:
                 state = "gone" if self.process.poll() is not None else "running"
-                raise AssertionError(f"waited in vain for {describe or what!r} (program {state}); screen:\n{screen}")
+                raise AssertionError(
+                    f"waited in vain for {describe or what!r} (program {state}); screen:\n{screen}"
+                )
 
     def settle(self, quiet_s: float = 0.3) -> str:
         """Pump until nothing has arrived for ``quiet_s`` seconds; for bytes counts, not for correctness."""
