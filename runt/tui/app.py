@@ -47,6 +47,8 @@ from runt.tui.view.notebook_view import NotebookView
 NOTICE_S = 8.0
 # Below this many rows the title and the rules go.
 SHORT_ROWS = 20
+# Commands that work while the kernel is being answered.
+WHILE_ANSWERING = frozenset({"app.leave", "app.help", "app.repaint"})
 
 
 class NotebookApp(TerminalApp[Farewell]):
@@ -154,6 +156,7 @@ class NotebookApp(TerminalApp[Farewell]):
             view.focus_cell(session.document.keys()[0], visible=False)
         self._changed()
         self.presence.show_peers()
+        await self.desk.answering.look()
         if self._start_kernel and session.runtime.kernel.state == "none":
             self.errands.start(session.start_kernel(), "start kernel")
 
@@ -193,7 +196,8 @@ class NotebookApp(TerminalApp[Farewell]):
         self._lines_due = False
         now = self.situation
         self.query_one(TitleLine).show(now)
-        self.query_one(StatusLine).show(now, self._notice, self._command_keys.pending)
+        asking = self.desk.answering.asking if self.desk is not None else None
+        self.query_one(StatusLine).show(now, self._notice, self._command_keys.pending, asking)
         if self.help_shown:
             self.query_one(HelpPanel).show(now.mode)
         if (
@@ -282,6 +286,9 @@ class NotebookApp(TerminalApp[Farewell]):
         """Find the command; else let the editor type. In command mode no key ever becomes text."""
         if not self._on_notebook:
             return False
+        if self.desk is not None and self.desk.answering.active:
+            await self._press_in_answer(self.desk, event)
+            return True
         mode = Mode.COMMAND if self.desk is None else self.desk.mode
         waited = self._command_keys.pending is not None
         found = self._command_keys.feed(mode, token(event.key, event.character))
@@ -294,6 +301,15 @@ class NotebookApp(TerminalApp[Farewell]):
         if waited or isinstance(found, Pending):
             self._changed()
         return True
+
+    async def _press_in_answer(self, desk: Desk, event: events.Key) -> None:
+        """The keys are the answer's, but for those that have nothing to do with cells."""
+        self._command_keys.reset()
+        found = self._command_keys.feed(Mode.EDIT, token(event.key, event.character))
+        if isinstance(found, Command) and found.id in WHILE_ANSWERING:
+            await self.run_command(found)
+        else:
+            await desk.answering.press(event)
 
     async def _type(self, event: events.Key) -> None:
         desk = self.desk
@@ -325,7 +341,9 @@ class NotebookApp(TerminalApp[Farewell]):
         """Paste into the editor; in command mode say how, and change nothing."""
         if not self._on_notebook:
             return False
-        if self.desk is not None and self.desk.editor is not None:
+        if self.desk is not None and self.desk.answering.active:
+            self.desk.answering.paste(event.text)
+        elif self.desk is not None and self.desk.editor is not None:
             await self.desk.editor.paste(event.text)
         else:
             self.say("to paste text: Enter edits a cell, then paste")

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from runt.notebook.notebook_document import Cell, CellKey, NewCell, NotebookChange, NotebookDocument
 from runt.terminal.sanitise import display_text
+from runt.tui.answering import Answering
 from runt.tui.editor.area import CrdtArea
 from runt.tui.errands import Errands
 from runt.tui.question import Question
@@ -49,6 +50,7 @@ class Desk:
         self._focus_view = focus
         self.ask = ask
         self._subscription = session.document.observe(self._on_change)
+        self.answering = Answering(self)
 
     # -- where we are ------------------------------------------------------
 
@@ -88,6 +90,10 @@ class Desk:
     def say(self, text: str) -> None:
         """Show one line, made safe to display."""
         self._say(display_text(text))
+
+    def changed(self) -> None:
+        """What the lines show may have changed."""
+        self._changed()
 
     # -- focus -------------------------------------------------------------
 
@@ -190,6 +196,7 @@ class Desk:
         # Steps hold the old document; their inverses would write into nothing.
         self.history.clear()
         self.view.set_source(self.session)
+        self.answering.replaced()
         if key is not None and key in self.document:
             self.errands.start(self.edit(key, place), "edit again")
         self._changed()
@@ -197,4 +204,5 @@ class Desk:
     def close(self) -> None:
         """Stop following the notebook."""
         self.stop_editing()
+        self.answering.close()
         self._subscription.close()

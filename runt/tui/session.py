@@ -78,9 +78,12 @@ class NotebookSession(Protocol):
     def set_presence(self, cell: CellKey | None, anchor: int | None, head: int | None, mode: str) -> None:
         """Say where we are."""
 
-    async def execute(self, keys: Sequence[CellKey]) -> Sequence[Any]:
+    async def execute(self, keys: Sequence[CellKey], *, allow_stdin: bool = False) -> Sequence[Any]:
         """Run cells as their source is now. ``RequestError("source_changed")`` if somebody edited them
-        meanwhile."""
+        meanwhile. ``allow_stdin``: somebody is here to answer ``input()``."""
+
+    async def answer(self, request: str, value: str) -> bool:
+        """Answer what the kernel asks. False: somebody else was first, or nobody waits any more."""
 
     async def start_kernel(self, name: str | None = None) -> Any: ...
 

@@ -7,12 +7,23 @@ connection, and something is always said about the edits: saved, waiting, or kep
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from runt.tui.bar_line import BarLine, Piece, fitted, total_width
 from runt.tui.commands import BY_ID, Command, shown_key
 from runt.tui.keymap import Pending
 from runt.tui.situation import Situation
 
+if TYPE_CHECKING:
+    from runt.tui.answering import Asking
+
+# The keys of the field in which a question of the kernel is answered.
+_ANSWER_HINTS = [
+    Piece("Enter", "key"),
+    Piece(" answers", "dim"),
+    Piece("   Esc", "key"),
+    Piece(" later", "dim"),
+]
 # Below this width (cells) only one hint is shown, and no position.
 NARROW_CELLS = 60
 
@@ -20,15 +31,22 @@ NARROW_CELLS = 60
 class StatusLine(BarLine):
     """Shows the situation, a notice, a pending key sequence."""
 
-    def show(self, now: Situation, notice: str, pending: Pending | None) -> None:
+    def show(
+        self, now: Situation, notice: str, pending: Pending | None, asking: Asking | None = None
+    ) -> None:
         """Take over what is to be said; ``notice`` must be display-safe."""
-        self.set_pieces(status_pieces(now, notice, pending, self.size.width or 80))
+        self.set_pieces(status_pieces(now, notice, pending, self.size.width or 80, asking))
 
 
-def status_pieces(now: Situation, notice: str, pending: Pending | None, width: int) -> list[Piece]:
+def status_pieces(
+    now: Situation, notice: str, pending: Pending | None, width: int, asking: Asking | None = None
+) -> list[Piece]:
     """Return the line for a screen of ``width`` cells: words left, position in the middle, keys right."""
-    words = pending_words(pending) if pending is not None else [state_words(now, notice)]
-    hints = _hint_pieces([] if pending is not None else hint_commands(now), now)
+    words = pending_words(pending) if pending is not None else [state_words(now, notice, asking)]
+    if asking is not None and asking.active:
+        hints = _ANSWER_HINTS
+    else:
+        hints = _hint_pieces([] if pending is not None else hint_commands(now), now)
     while hints and total_width(hints) > width // (2 if width >= NARROW_CELLS else 3):
         hints = hints[2:]
     left = [Piece(" "), *fitted(words, max(10, width - total_width(hints) - 3))]
@@ -45,7 +63,7 @@ def status_pieces(now: Situation, notice: str, pending: Pending | None, width: i
     return [*left, *middle, Piece(" " * gap), *hints, Piece(" ")]
 
 
-def state_words(now: Situation, notice: str = "") -> Piece:
+def state_words(now: Situation, notice: str = "", asking: Asking | None = None) -> Piece:
     """Return what the left of the line says."""
     kept = f"your edits are kept ({now.waiting} waiting)" if now.waiting else "your edits are kept"
     match now.connection:
@@ -58,6 +76,8 @@ def state_words(now: Situation, notice: str = "") -> Piece:
             return Piece(f"no daemon · {why}{kept}", "error")
     if notice:
         return Piece(notice)
+    if asking is not None:
+        return Piece(asking.words, "strong")
     if now.opening:
         return Piece("opening …", "dim")
     if now.connection == "connecting":

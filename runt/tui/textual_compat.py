@@ -10,7 +10,7 @@ Hooks used: ``App._display``, ``App._batch_count``, ``Widget._bindings``, ``Time
 ``App._driver``, ``WriterThread._queue``, ``XTermParser._sequence_to_key_events``, ``Screen._compositor`` and
 its updates, ``TextArea._set_document``, ``._build_highlight_map``, ``._highlights``, ``._line_cache``,
 ``._cursor_offset``, ``._recompute_cursor_offset``, ``._refresh_size``, ``._on_key``, ``._on_paste``,
-``._theme``.
+``._theme``, ``Input._value``, ``._position_to_cell``, ``._cell_offset_to_index``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from contextvars import Context, copy_context
 from importlib import import_module
 from typing import Any, TypeVar
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 from textual import events
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual._context import active_app
@@ -37,7 +39,7 @@ from textual.geometry import Offset
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import TextArea
+from textual.widgets import Input, TextArea
 from textual.widgets.text_area import TextAreaTheme
 
 from runt.tui.frame_diff import FrameDiff, Row
@@ -47,6 +49,7 @@ __all__ = [
     "Edit",
     "EditResult",
     "Location",
+    "OpenInput",
     "OpenTextArea",
     "Selection",
     "SyntaxAwareDocument",
@@ -334,3 +337,31 @@ class OpenTextArea(TextArea):
     async def type_paste(self, event: events.Paste) -> None:
         """Insert pasted text at the cursor."""
         await self._on_paste(event)
+
+
+class OpenInput(Input):
+    """An Input that paints something else than it holds: subclasses override ``shown``."""
+
+    def shown(self, value: str) -> str:
+        """Return what stands for ``value`` on the screen, as many code points as it has."""
+        return value
+
+    @property
+    def _value(self) -> Text:
+        text = "•" * len(self.value) if self.password else self.shown(self.value)
+        return Text(text, no_wrap=True, overflow="ignore", end="")
+
+    def _position_to_cell(self, position: int) -> int:
+        return cell_len(self._value.plain[:position])
+
+    def _cell_offset_to_index(self, offset: int) -> int:
+        offset += self.scroll_offset.x
+        plain = self._value.plain
+        return next((at for at in range(len(plain)) if cell_len(plain[: at + 1]) > offset), len(plain))
+
+    async def run_key(self, key: str) -> bool:
+        """Do what the field itself binds to ``key``. False if it binds nothing to it."""
+        for binding in self._bindings.key_to_bindings.get(key, ()):
+            if await self.app.run_action(binding.action, self):
+                return True
+        return False

@@ -17,7 +17,7 @@ from runt.errors import RequestError
 from runt.notebook.manifests import ContentRef, StreamManifest, encode
 from runt.notebook.notebook_document import CellKey, NewCell, NotebookDocument, source_hash
 from runt.notebook.observers import Observers, Subscription
-from runt.notebook.runtime_document import RuntimeDocument
+from runt.notebook.runtime_document import KernelQuestion, RuntimeDocument, question_text
 from runt.notebook.runtime_writer import RuntimeWriter
 from runt.peer.events import ConnectionState, ConnectionStatus, PeerEvent, PresenceChanged, StatusChanged
 
@@ -69,11 +69,19 @@ class MemorySession:
     def set_presence(self, cell: CellKey | None, anchor: int | None, head: int | None, mode: str) -> None:
         self.places.append((cell, anchor, head, mode))
 
-    async def execute(self, keys: Sequence[CellKey]) -> list[str]:
+    async def execute(self, keys: Sequence[CellKey], *, allow_stdin: bool = False) -> list[str]:
         self._ask("execute", tuple(keys))
         for key in keys:
             self.run(key)
         return []
+
+    async def answer(self, request: str, value: str) -> bool:
+        self._ask("answer", request, value)
+        question = self.runtime.kernel.question
+        if question is None or question.request != request:
+            return False
+        self.kernel(question=None)
+        return True
 
     async def start_kernel(self, name: str | None = None) -> None:
         self._ask("start_kernel")
@@ -134,6 +142,18 @@ class MemorySession:
     def kernel(self, **fields: Any) -> None:
         with self.runtime.transaction("daemon"):
             self.writer.set_kernel(**fields)
+
+    def question(self, key: CellKey, prompt: str = "", *, password: bool = False, by: str = "me") -> str:
+        """The cell runs and asks; returns the id of the request."""
+        self._count += 1
+        request, execution = f"question-{self._count}", f"execution-{self._count}"
+        with self.runtime.transaction("daemon"):
+            view = self.runtime.execution(key)
+            if view is None or view.status != "running":
+                self.writer.begin(key, execution, source_hash(self.document.cell(key).source), by, 1.0, 1.0)
+            asked = KernelQuestion(request, execution, key, prompt, password)
+            self.writer.set_kernel(activity="busy", question=question_text(asked))
+        return request
 
     def file(self, **fields: Any) -> None:
         with self.runtime.transaction("daemon"):

@@ -14,7 +14,9 @@ from runt.tui.undo import Step
 
 
 async def edit(desk: Desk) -> None:
-    """Open the editor; in an empty notebook, over a first cell."""
+    """Open the editor; in an empty notebook, over a first cell. Under a cell that asks, answer."""
+    if desk.answering.enter():
+        return
     key = desk.focused
     if key is None:
         new = insert_cells(desk, len(desk.document), [NewCell()])

@@ -84,7 +84,7 @@ async def restart_run(desk: Desk) -> None:
 
     async def both() -> None:
         await desk.session.restart()
-        await desk.session.execute(_code(desk, desk.document.keys()))
+        await desk.session.execute(_code(desk, desk.document.keys()), allow_stdin=True)
 
     desk.say("restarting the kernel, then running all cells")
     desk.errands.start(both(), "restart and run all")
@@ -124,7 +124,7 @@ def _run(desk: Desk, keys: Sequence[CellKey]) -> None:
 async def _execute(desk: Desk, keys: Sequence[CellKey]) -> None:
     """Ask for the run: the source that runs is the one on this screen at the key press."""
     try:
-        await desk.session.execute(keys)
+        await desk.session.execute(keys, allow_stdin=True)
     except RequestError as error:
         if error.code != "source_changed":
             raise

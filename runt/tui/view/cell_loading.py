@@ -17,6 +17,7 @@ from runt.notebook.cell import CellKey
 from runt.notebook.source_hash import source_hash
 from runt.tui import highlighting
 from runt.tui.outputs.block import Block, text_line
+from runt.tui.outputs.prompt import prompt_block
 from runt.tui.outputs.rendering import OutputContext, render_output
 from runt.tui.view.cell_content import CellContent
 from runt.tui.view.gutter import CellState, Run, cell_state
@@ -29,6 +30,18 @@ CONTENTS_KEPT = 256
 
 MAX_OUTPUTS_SHOWN = 40
 """Blocks per cell; more are told in one line. A cell that displays in a loop makes thousands."""
+
+
+QUESTION_AT = 1 << 30
+"""The place of a question among the outputs of its cell: below all of them."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What the kernel asks under a cell. ``prompt`` is as it came."""
+
+    key: str
+    prompt: str
+    password: bool
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -49,6 +62,9 @@ class CellLoader:
         self.own_name = ""
         self.editing: str | None = None
         self.editor_rows = 1
+        self.asked: Asked | None = None
+        self.field_column = 0
+        """Where in its row the field of ``asked`` begins, in cells of the body; set when it is drawn."""
         self.touched = 0
 
     def clear(self) -> None:
@@ -124,6 +140,8 @@ class CellLoader:
                 entries[-1] = LeftOut(first)
             for index in range(first, count):
                 entries[index] = runtime.output(CellKey(key), index)
+        if self.asked is not None and self.asked.key == key:
+            entries[QUESTION_AT] = self.asked
         old, blocks = content.entries, content.blocks
         known = dict(zip(old, zip(old.values(), blocks, strict=True), strict=True))
         made: list[Block] = []
@@ -138,9 +156,14 @@ class CellLoader:
     def _block(self, key: str, index: int, entry: object) -> Block:
         if isinstance(entry, LeftOut):
             return Block(
-                (text_line(f"⋯ {entry.count} earlier outputs — Enter to view", self.context.looks.dim),),
+                (text_line(f"⋯ {entry.count} earlier outputs — o to view", self.context.looks.dim),),
                 hidden=entry.count,
             )
+        if isinstance(entry, Asked):
+            block, self.field_column = prompt_block(
+                entry.prompt, password=entry.password, width=self.context.width, looks=self.context.looks
+            )
+            return block
         return render_output(entry, replace(self.context, expanded=(key, index) in self._expanded))
 
     def read_state(self, key: str) -> bool:

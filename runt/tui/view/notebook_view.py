@@ -19,11 +19,11 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from runt.tui.images.modes import ImageMode
-from runt.tui.view.cell_loading import CellLoader
+from runt.tui.view.cell_loading import Asked, CellLoader
 from runt.tui.view.cell_strips import GUTTER_CELLS, PeerMark, body_width, initial_of
 from runt.tui.view.messages import CellActivated, CellFocused
 from runt.tui.view.painted_notebook import PaintedNotebook
-from runt.tui.view.row_model import Part
+from runt.tui.view.row_model import SEPARATOR_ROWS, Part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,7 @@ class NotebookView(PaintedNotebook, can_focus=True):
         """See `PaintedNotebook`."""
         super().__init__(source, images=images, send_graphics=send_graphics, cell_pixels=cell_pixels, id=id)
         self._editor: Widget | None = None
+        self._field: Widget | None = None
 
     # What the app uses
 
@@ -177,6 +178,39 @@ class NotebookView(PaintedNotebook, can_focus=True):
         self._remeasure(key)
         self._relayout(anchor)
 
+    def place_field(self, key: str, prompt: str, field: Widget, *, password: bool = False) -> None:
+        """Show what the kernel asks below the outputs of a cell, and mount ``field`` at the prompt's end."""
+        self.remove_field()
+        self._field = field
+        self._loader.asked = Asked(key, prompt, password)
+        self._show_asked(key)
+        self.mount(field)
+
+    def remove_field(self) -> None:
+        """Take the question and its field away."""
+        asked, field = self._loader.asked, self._field
+        if asked is None or field is None:
+            return
+        self._field = self._loader.asked = None
+        if field.is_attached:
+            field.remove()
+        self._show_asked(asked.key)
+
+    def _show_asked(self, key: str) -> None:
+        if key not in self._model:
+            return
+        anchor = self._anchor()
+        content = self._loader.get(key)
+        if content is not None:
+            self._loader.read_runs(key, content)
+        self._remeasure(key)
+        self._relayout(anchor)
+
+    def reveal_field(self) -> None:
+        """Scroll as little as possible so that the field is visible."""
+        if self._loader.asked is not None and (key := self._loader.asked.key) in self._model:
+            self.reveal_row(key, self._measure(key) - SEPARATOR_ROWS - 1)
+
     def set_peer_marks(self, marks: Mapping[str, Sequence[tuple[str, str]]]) -> None:
         """Where the others are: cell → (initial, colour) of each."""
         new = {
@@ -204,7 +238,7 @@ class NotebookView(PaintedNotebook, can_focus=True):
         self._drawing = self._make_context()
         loader = CellLoader(source, self._drawing)
         loader.own_name, loader.editing = self._loader.own_name, self._loader.editing
-        loader.editor_rows = self._loader.editor_rows
+        loader.editor_rows, loader.asked = self._loader.editor_rows, self._loader.asked
         self._loader = loader
         self._doubt_all()
         self._subscribe()
@@ -251,6 +285,12 @@ class NotebookView(PaintedNotebook, can_focus=True):
         key = self._loader.editing
         if child is self._editor and key is not None and key in self._model:
             return Region(GUTTER_CELLS, self._model.top(key), self._editor_width, self._loader.editor_rows)
+        asked = self._loader.asked
+        if child is self._field and asked is not None and asked.key in self._model:
+            self._loader.load(asked.key)
+            column = self._loader.field_column
+            row = self._model.top(asked.key) + self._model.height(asked.key) - SEPARATOR_ROWS - 1
+            return Region(GUTTER_CELLS + column, row, max(1, self._editor_width - column), 1)
         return None
 
     def fit_editor(self) -> None:
@@ -281,12 +321,9 @@ class NotebookView(PaintedNotebook, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """Focus the cell; open it when its source was clicked."""
         place = self._model.locate(self._first_row + event.y)
-        # A click that the editor let through: its coordinates are the editor's.
-        if (
-            self._editor is not None
-            and event.widget is not None
-            and self._editor in event.widget.ancestors_with_self
-        ):
+        # A click that the editor or the field let through: its coordinates are theirs.
+        above = event.widget.ancestors_with_self if event.widget is not None else ()
+        if any(child is not None and child in above for child in (self._editor, self._field)):
             return
         if place is None:
             return
