@@ -27,7 +27,4 @@ def scratch(document: _D) -> Iterator[_D]:
 
 def release(document: CrdtDocument) -> None:
     """Give up a document: its observers are not called any more, and its memory can be freed."""
-    # Belongs into the document itself; there it would also serve the peers.
-    for subscription in document._subscriptions:
-        subscription.drop()
-    document._subscriptions.clear()
+    document.close()

@@ -194,6 +194,16 @@ class CrdtDocument:
             progress = len(self._updates) > reported
             self._waiting = deque((u for u in self._waiting if self._lacks(u)), _MAX_WAITING)
 
+    def close(self) -> None:
+        """Stop observing, so that the memory can be freed; the document must not be changed any more.
+
+        pycrdt's subscriptions hold the document that holds them, in a cycle that Python's collector cannot see
+        (measured: 10 MB per scratch copy of a notebook of 3 MB, November 2026).
+        """
+        for subscription in self._subscriptions:
+            subscription.drop()
+        self._subscriptions.clear()
+
     # states
 
     def state(self) -> bytes:

@@ -50,14 +50,16 @@ def merge_from_disk(
         LocalProtocolError: the base is of another epoch than ``live``.
         DamagedUpdate: the base cannot be applied.
     """
-    if fork is None:
-        fork = NotebookDocument()
+    scratch = fork is None
+    fork = fork or NotebookDocument()
     fork.apply(base_update, ORIGIN)
     if fork.epoch != live.epoch:
         raise LocalProtocolError("the base of a merge is of another epoch than the document")
     before = fork.state()
     keys, edited = _equalise(fork, file, ORIGIN)
     live.apply(fork.update_since(before), ORIGIN)
+    if scratch:
+        fork.close()
     with live.transaction(ORIGIN):
         for key in edited:
             if live.cell(key).deleted:

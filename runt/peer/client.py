@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 from msgspec import UnsetType
 
-from runt.errors import ConnectionLost, LocalProtocolError, RequestError
+from runt.errors import ConnectionLost, DaemonUnavailable, LocalProtocolError, RequestError
 from runt.peer.connection import Connection
 from runt.peer.daemon_start import DaemonStart
 from runt.peer.notebook import Notebook
@@ -28,6 +28,12 @@ from runt.protocol.messages import Channel, Hello, Request, Role
 from runt.store.places import Places
 
 _SIGNALS: Final = (signal.SIGHUP, signal.SIGTERM)
+
+CONTROL_PATIENCE_S: Final = 10.0
+"""A question to the daemon as a whole is answered at once; a daemon that takes longer hangs."""
+
+SHUTDOWN_PATIENCE_S: Final = 60.0
+"""It first saves what is unsaved and ends kernels."""
 
 
 class Client:
@@ -107,14 +113,21 @@ class Client:
 
     async def shutdown(self, kernels: bool = False) -> None:
         """Stop the daemon. Kernels go on and the next daemon finds them, unless ``kernels``."""
-        await self.control("shutdown", {"kernels": kernels}, start=False)
+        await self.control("shutdown", {"kernels": kernels}, start=False, patience_s=SHUTDOWN_PATIENCE_S)
 
-    async def control(self, method: str, params: dict[str, Any] | None = None, *, start: bool = True) -> Any:
+    async def control(
+        self,
+        method: str,
+        params: dict[str, Any] | None = None,
+        *,
+        start: bool = True,
+        patience_s: float = CONTROL_PATIENCE_S,
+    ) -> Any:
         """One request on a connection of its own; ``start`` says whether a daemon may be started for it.
 
         Raises:
             RequestError: the daemon refused.
-            DaemonUnavailable: none runs.
+            DaemonUnavailable: none runs, or it does not answer within ``patience_s`` seconds.
             ConnectionLost: it went away before it answered.
         """
         connected = await self._daemon.connect(start=start)
@@ -122,7 +135,12 @@ class Client:
         exchange = _Exchange(request)
         connection = await Connection.open(connected, self._hello(channel="control"), exchange)
         try:
-            return await exchange.answer
+            async with asyncio.timeout(patience_s):
+                return await exchange.answer
+        except TimeoutError as error:
+            raise DaemonUnavailable(
+                f"the daemon did not answer within {patience_s:.0f} s", hint="`runt daemon logs` may say why"
+            ) from error
         finally:
             connection.close()
             await connection.wait_closed()

@@ -40,8 +40,6 @@ START_PATIENCE_S: Final = 20.0
 POLL_S: Final = 0.02
 """How often the socket of another starter's daemon is tried."""
 
-LOG_TAIL_LINES: Final = 8
-
 _ABSENT: Final = (FileNotFoundError, ConnectionRefusedError, NotADirectoryError, ConnectionResetError)
 
 # A child must be waited for, or it stays a zombie while we live. Polled at each start.
@@ -179,8 +177,10 @@ class DaemonStart:
         return False
 
     def _log_tail(self) -> str:
-        lines = read_end(self.places.log).splitlines()[-LOG_TAIL_LINES:]
-        return "\n".join([f"log: {self.places.log}", *lines])
+        """What the log ends with, in one line: the last one says what went wrong."""
+        lines = [line for line in read_end(self.places.log).splitlines() if line.strip()]
+        last = f"its log ends with: {lines[-1].strip()}; " if lines else ""
+        return f"{last}`runt daemon logs` shows more"
 
 
 async def _connect(unconnected: socket.socket, endpoint: str) -> None:

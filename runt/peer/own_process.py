@@ -6,6 +6,7 @@ It keeps nothing. The invariant: paths that leave here are absolute.
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,16 @@ from runt.protocol.messages import ClientInfo
 
 
 def client_info(name: str | None) -> ClientInfo:
-    """Who we say we are."""
-    return ClientInfo(name=name or os.environ.get("USER", ""), version=__version__, pid=os.getpid())
+    """Who we say we are: the name given, else what ``RUNT_NAME`` says, else the login name."""
+    return ClientInfo(name=name or own_name(), version=__version__, pid=os.getpid())
+
+
+def own_name() -> str:
+    """The name that other people see: ``RUNT_NAME``, else the login name, else the user's number (containers)."""
+    try:
+        return os.environ.get("RUNT_NAME") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def absolute_path(path: str | os.PathLike[str]) -> str:

@@ -154,8 +154,11 @@ class Replica:
             for entry in local.entries:
                 document.apply(entry.data, REBASE)
         elif local.waiting and not old.poisoned:
-            rebase(local.acknowledged_document(), old, document, REBASE)
+            base = local.acknowledged_document()
+            rebase(base, old, document, REBASE)
+            base.close()
         self._replaced("n")
+        old.close()
 
     def _changed(self, update: bytes, origin: Origin) -> None:
         """Every committed change of N, own or remote."""
@@ -193,9 +196,10 @@ class Replica:
             self._healing.discard("r")
             self._received.add("r")
             if self._next_runtime is not None:
-                self.runtime, self._next_runtime = self._next_runtime, None
+                old, self.runtime, self._next_runtime = self.runtime, self._next_runtime, None
                 self._epochs = Epochs(n=self._epochs.n, r=self._offered.r)
                 self._replaced("r")
+                old.close()
         elif applied is Applied.NOTHING_NEW:
             self._heal("r", runtime.state())
 

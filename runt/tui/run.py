@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import pwd
 import signal
 import sys
 from collections.abc import Mapping
@@ -20,7 +19,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runt.peer.client import Client
     from runt.peer.notebook import Notebook
-    from runt.store.settings_file import Settings
     from runt.tui.app import NotebookApp
 
 # Read by Textual when it is imported. A frame may follow a key after 8 ms, not 17; Escape is a key after 25
@@ -65,6 +63,7 @@ async def _run(path: str | None, new: bool) -> int:
     for number in (signal.SIGHUP, signal.SIGTERM):
         loop.add_signal_handler(number, ended, number)
     from runt.peer.client import Client
+    from runt.peer.own_process import own_name
     from runt.store.places import Places
     from runt.store.settings_file import read_settings
     from runt.tui.images.detection import detect_images
@@ -72,7 +71,7 @@ async def _run(path: str | None, new: bool) -> int:
 
     places = Places.from_environment()
     settings, _ = read_settings(places.settings_json)
-    name = own_name(os.environ, settings)
+    name = os.environ.get("RUNT_NAME") or settings.name or own_name()
     async with Client(name=name, places=places) as client:
         opening = asyncio.ensure_future(_open(client, path, new))
         # The terminal answers while we import.
@@ -105,19 +104,6 @@ async def _run(path: str | None, new: bool) -> int:
             if not opening.done():
                 opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
-
-
-def own_name(environ: Mapping[str, str], settings: Settings) -> str:
-    """Return the name that the others see: what the environment or the settings say, else the login name."""
-    return environ.get("RUNT_NAME") or settings.name or login_name()
-
-
-def login_name() -> str:
-    """The name of the user of this process; its number where it has no name (containers)."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
 
 
 async def _open(client: Client, path: str | None, new: bool) -> Notebook:
