@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from runt.errors import RuntError, StoreError
 from runt.runtime.supervisor_protocol import LIFECYCLE, Record
 
 log = logging.getLogger(__name__)
+
+DISMISS_TIMEOUT_S = 1.0
 
 
 def last_words(directory: Path, offset: int) -> list[Record]:
@@ -32,6 +35,23 @@ def last_words(directory: Path, offset: int) -> list[Record]:
         return [Record(offset + 1, LIFECYCLE, time.time(), [LOST])]
 
 
+def supervisor_runs(directory: Path) -> bool:
+    """Whether the supervisor that was recorded there is alive. Reads one small file."""
+    from runt.runtime.kernel_file import read_kernel_file
+
+    try:
+        return read_kernel_file(directory).supervisor_runs
+    except (OSError, StoreError, msgspec.MsgspecError):
+        return False
+
+
+def was_started(directory: Path) -> bool:
+    """Whether a supervisor ever got as far as a kernel there."""
+    from runt.runtime.supervisor_directory import KERNEL_JSON_NAME
+
+    return (directory / KERNEL_JSON_NAME).exists()
+
+
 def remove_kernel(directory: Path, sockets: Path) -> None:
     """End whatever processes still belong to a kernel that was given up, and remove its files. Blocks."""
     from runt.runtime.adoption import end_kernel, remove
@@ -40,7 +60,7 @@ def remove_kernel(directory: Path, sockets: Path) -> None:
     try:
         file = read_kernel_file(directory)
     except (OSError, StoreError, msgspec.MsgspecError):
-        pass  # it never got as far as a kernel, or is removed already
+        _dismiss(directory, sockets)  # it never got as far as a kernel, or is removed already
     else:
         if file.supervisor_runs:
             with contextlib.suppress(ProcessLookupError):
@@ -48,3 +68,15 @@ def remove_kernel(directory: Path, sockets: Path) -> None:
         if end_kernel(file):
             log.warning("ended kernel %d, which had lost its supervisor", file.kernel_pid)
     remove(directory, sockets)
+
+
+def _dismiss(directory: Path, sockets: Path) -> None:
+    """Tell a supervisor that waits for its kernel that none will come. Without a word it goes later."""
+    from runt.runtime.kernel_file import socket_directory
+    from runt.runtime.supervisor_protocol import SHUTDOWN, encode_grace
+    from runt.runtime.supervisor_spawn import SOCKET_NAME
+
+    with socket.socket(socket.AF_UNIX) as link, contextlib.suppress(OSError):
+        link.settimeout(DISMISS_TIMEOUT_S)
+        link.connect(os.fspath(socket_directory(directory, sockets) / SOCKET_NAME))
+        link.sendall(encode_grace(SHUTDOWN, 0))

@@ -34,7 +34,7 @@ from runt.daemon.folding_ops import (
 from runt.daemon.kernel_choice import choose_kernel, set_next_input, working_directory, write_language
 from runt.daemon.kernel_questions import Questions
 from runt.daemon.kernel_records import KernelRecords
-from runt.daemon.kernel_remains import last_words, remove_kernel
+from runt.daemon.kernel_remains import last_words, remove_kernel, supervisor_runs, was_started
 from runt.daemon.refusals import RequestRefused
 from runt.daemon.runs import Runs
 from runt.errors import ConnectionLost, KernelNotFound, RuntError, StoreError
@@ -422,7 +422,9 @@ class KernelRoom:
             try:
                 await self._attach(kernel, kernel.directory)
             except (ConnectionLost, StoreError, OSError, msgspec.MsgspecError):
-                continue
+                if await asyncio.to_thread(supervisor_runs, kernel.directory):
+                    continue
+                break
             return
         async with self._lock:
             if self._kernel is kernel and not self._ending:
@@ -465,17 +467,15 @@ class KernelRoom:
         if running is not None and running.execution not in self._records.state.executions:
             self._records.begin(running.execution, running.cell)
         name = side.get("kernel", b"").decode()
-        if not name:
-            if self.alive:  # the daemon went while it was starting one, and nothing was started yet
-                self._forget_kernel(self._places.supervisors / f"{self._room.id}.none")
-                self.runs.cancel(None, "the daemon stopped")
-                self._set_kernel(state="none", activity="", error=None)
+        directory = self._places.supervisors / (name or f"{self._room.id}.none")
+        if running is None and not await asyncio.to_thread(was_started, directory):
+            if name or self.alive:
+                await self._start_again(directory)
             return
         from runt.runtime.kernel import KernelProcess
 
         kernel = KernelProcess(self._places.kernel_sockets)
         self._use(kernel)
-        directory = self._places.supervisors / name
         try:
             await self._attach(kernel, directory)
         except (ConnectionLost, StoreError, OSError, msgspec.MsgspecError) as error:
@@ -485,6 +485,15 @@ class KernelRoom:
             await self._remove(directory)
             return
         log.info("room %s: attached to its kernel, pid %d", self._room.id, self._pid)
+
+    async def _start_again(self, directory: Path) -> None:
+        """The daemon went while it was starting a kernel that never was: start it for those who wait."""
+        self._records.forget()
+        self._room.log.side("kernel", None)
+        self._set_kernel(state="none", activity="", error=None)
+        await self._remove(directory)
+        if self.runs.waiting:
+            self._starting = self._room.tasks.start(self._start_default(), "start kernel", awaited=True)
 
     async def detach(self) -> None:
         """Let go of the supervisor; the kernel goes on. One whose kernel is dead has no further use."""

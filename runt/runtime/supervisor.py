@@ -32,6 +32,8 @@ SILENCE_MS = 20
 FAREWELL_S = 2.0  # how long the daemon may take to read the end of the journal
 MAX_HELD_SENDS = 1024  # given while the kernel restarts; beyond it the daemon repeats them
 
+ORDER_S = 5.0  # a daemon gives START at once; one that died in between leaves us with nothing to do
+
 RESTART, SHUTDOWN = "restart", "shutdown"
 
 
@@ -73,6 +75,7 @@ class Supervisor:
         self.stopping: Stopping | None = None
         self.leave_at = 0.0
         self.check_at = time.monotonic() + CHECK_S
+        self.order_by = time.monotonic() + ORDER_S
         self.wakeup, signalled = socket.socketpair()
         self.wakeup.setblocking(False)
         signalled.setblocking(False)
@@ -286,6 +289,8 @@ class Supervisor:
 
     def _timeout_ms(self) -> int:
         moments = [self.check_at]
+        if self.kernel is None:
+            moments.append(self.order_by)
         if self.stopping is not None:
             moments.append(self.stopping.deadline)
         if self.leave_at:
@@ -308,6 +313,8 @@ class Supervisor:
                 self.poller.register(self.listener.socket.fileno(), zmq.POLLIN)
 
     def _may_leave(self) -> bool:
+        if self.kernel is None and time.monotonic() >= self.order_by:
+            return True
         if not self.leave_at:
             return False
         told = self.served is None or not self.served.wants_to_write(self.journal)
