@@ -245,8 +245,17 @@ class Room:
 
     @property
     def busy(self) -> bool:
-        """Something here still needs the room: a peer, a kernel, a queue, an unsaved change."""
-        return bool(self.peers) or self.kernel.alive or self.file.unsaved or len(self.tasks) > 0
+        """Something here still needs the room: a peer, a kernel, a queue, a change that is not saved
+        or not in the journal.
+        """
+        return (
+            bool(self.peers)
+            or self.kernel.alive
+            or self.file.unsaved
+            or len(self.tasks) > 0
+            or bool(self.unsafe)
+            or not self.log.settled
+        )
 
     async def close(self, *, save: bool = True) -> None:
         """Save, flush and forget. A running kernel is left to its supervisor."""
@@ -256,12 +265,19 @@ class Room:
         await self.file.close(save=save)
         await self.kernel.detach()
         await self.tasks.close()
-        self.log.flush()
+        # From here on nothing is recorded any more, so nothing may be taken in and acknowledged either. What
+        # was taken in is committed by the close of the journal, and its acknowledgements still leave.
+        self._stopped_reading = False
+        for channel in self.peers.values():
+            channel.connection.pause_reading()
+        self.log.close()
         for subscription in self._subscriptions:
             subscription.close()
         try:
             await self.journal.close()
         finally:
+            for channel in list(self.peers.values()):
+                channel.connection.close("the notebook was closed")
             # The writer's thread may keep its last job, and with it the journal, for long.
             self.journal.on_committed = self.journal.on_durable = self.journal.on_failure = None
             release(self.notebook)

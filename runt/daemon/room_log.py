@@ -8,6 +8,7 @@ were given, each after everything recorded before it is committed. While the jou
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -15,6 +16,8 @@ from typing import Protocol
 from runt.store.journal import ExecutionRow
 
 Action = Callable[[], None]
+
+log = logging.getLogger(__name__)
 
 
 class Appender(Protocol):
@@ -43,6 +46,7 @@ class RoomLog:
         self._done = 0  # last committed burst
         self._waiting: deque[tuple[int, Action]] = deque()
         self._releasing = False
+        self._closed = False
 
     @property
     def settled(self) -> bool:
@@ -69,7 +73,12 @@ class RoomLog:
         self._schedule()
 
     def after_commit(self, action: Action) -> None:
-        """Run ``action`` once everything recorded so far is committed; now, if it is."""
+        """Run ``action`` once everything recorded so far is committed; now, if it is.
+
+        After `close` it never runs: what it would speak of is not recorded.
+        """
+        if self._closed:
+            return
         needed = self._burst + 1 if self._dirty else self._burst
         if needed <= self._done and not self._waiting and not self._releasing:
             action()
@@ -78,12 +87,17 @@ class RoomLog:
 
     def flush(self) -> None:
         """Hand this burst to the journal now. Never blocks."""
-        if not self._dirty:
+        if not self._dirty or self._closed:
             return
         updates, side, executions = self._updates, self._side, self._executions
         self._updates, self._side, self._executions = [], {}, []
         self._burst += 1
         self._seqs.append((self._journal.append(updates, side, executions), self._burst))
+
+    def close(self) -> None:
+        """Hand over what there is. What is recorded or asked for later is dropped."""
+        self.flush()
+        self._closed = True
 
     def committed(self, seq: int) -> None:
         """The journal has everything up to ``seq``: release what waited for it."""
@@ -98,7 +112,7 @@ class RoomLog:
         self._releasing = True
         try:
             while self._waiting and self._waiting[0][0] <= self._done:
-                self._waiting.popleft()[1]()
+                _run(self._waiting.popleft()[1])
         finally:
             self._releasing = False
 
@@ -110,3 +124,11 @@ class RoomLog:
     def _flush_burst(self) -> None:
         self._scheduled = False
         self.flush()
+
+
+def _run(action: Action) -> None:
+    try:
+        action()
+    except Exception:
+        # One peer's frame or a bug of ours: those that wait behind it are owed their turn all the same.
+        log.exception("an action that waited for the journal failed")

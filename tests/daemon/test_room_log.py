@@ -126,3 +126,33 @@ def test_actions_run_in_order_and_never_before_their_changes(script: list[str]) 
         assert [number for number, _ in ran] == list(range(asked))
     finally:
         loop.close()
+
+
+async def test_one_failing_action_does_not_hold_up_the_next() -> None:
+    """What waits behind it runs at the same commit."""
+    done: list[str] = []
+    log = RoomLog(HandJournal(), asyncio.get_running_loop())
+
+    def fail() -> None:
+        raise RuntimeError("a peer's trouble")
+
+    log.update("n", b"1")
+    log.after_commit(fail)
+    log.after_commit(lambda: done.append("second"))
+    log.flush()
+    log.committed(1)
+    assert done == ["second"]
+
+
+async def test_a_closed_log_promises_nothing() -> None:
+    """What was recorded before the close is released by its commit; what is asked for later never runs."""
+    done: list[str] = []
+    log = RoomLog(HandJournal(), asyncio.get_running_loop())
+    log.update("n", b"1")
+    log.after_commit(lambda: done.append("before"))
+    log.close()
+    log.update("n", b"2")
+    log.after_commit(lambda: done.append("after"))
+    log.flush()
+    log.committed(1)
+    assert done == ["before"]

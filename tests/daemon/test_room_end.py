@@ -1,0 +1,59 @@
+"""The end of a room: what is still taken in, what is acknowledged, when it may go. Real daemon, raw clients."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runt.daemon import room_file
+from runt.errors import StoreError
+from runt.store.atomic_file import write_file
+from tests.daemon.daemon_in_loop import DaemonInLoop, until
+
+
+async def test_an_edit_after_the_end_of_its_room_is_not_acknowledged(
+    here: DaemonInLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another room still saves, the peers of a closed one are sent away instead of taken in."""
+    go_on = threading.Event()
+
+    def write(path: Path, data: bytes, **options: Any) -> str:
+        if path.name == "slow.ipynb":
+            assert go_on.wait(30)
+        return write_file(path, data, **options)
+
+    monkeypatch.setattr(room_file, "write_file", write)
+    path, slow = here.notebook("a.ipynb", "x"), here.notebook("slow.ipynb", "y")
+    client, other = await here.join(path), await here.join(slow)
+    other.type(other.keys()[0], "edit")
+    await other.request("synced", n=other.session.sent_n)
+    room = next(room for room in here.daemon.rooms if room.file.path == path)
+    here.daemon.stop()
+    try:
+        await until(lambda: room.journal._closed, "the end of the first room")
+        sent = client.session.sent_n
+        client.type(client.keys()[0], "late ")
+        await client.until(
+            lambda: client.lost or client.status.journaled_n == sent + 1, "the end of the connection"
+        )
+        assert client.status.journaled_n == sent
+    finally:
+        go_on.set()
+
+
+async def test_a_room_whose_journal_fails_stays(here: DaemonInLoop) -> None:
+    """Edits that are only in memory keep the room open, even if its file is up to date."""
+    await here.join(here.notebook("a.ipynb", "x"))
+    room = next(iter(here.daemon.rooms))
+    room.peers.clear()
+    await until(lambda: not room.busy, "the end of the opening")
+    room.log.update("n", b"\0\0")
+    assert room.busy
+    room.log.flush()
+    await until(lambda: not room.busy, "the commit")
+    room._journal_failed(StoreError("the disk is full"))
+    assert room.busy
+    room.unsafe = ""
