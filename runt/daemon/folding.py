@@ -17,6 +17,7 @@ from copy import copy
 from runt.daemon.folding_kernel import LifecycleFolding
 from runt.daemon.folding_messages import MessageFolding
 from runt.daemon.folding_ops import ClearOutputs, Effect, Notice, RuntimeOp
+from runt.daemon.folding_outputs import OutputFolding
 from runt.daemon.folding_state import ExecutionState, FoldState
 from runt.errors import RemoteProtocolError
 from runt.notebook.manifests import Get, Put
@@ -52,6 +53,39 @@ def fold(state: FoldState, records: Sequence[Record], put: Put, *, wire: Jupyter
                 continue
             messages.message(message, record)
     return lifecycle.output.result()
+
+
+def fold_without_streams(
+    state: FoldState, record: Record, put: Put, *, wire: JupyterWire, get: Get
+) -> Folded:
+    """Fold a record that `fold` failed on: what is live stays as it is in R, and more text begins anew."""
+    return fold(without_streams(state), [record], put, wire=wire, get=get)
+
+
+def pass_over(state: FoldState, record: Record, put: Put, *, wire: JupyterWire, get: Get) -> Folded:
+    """Leave out a record that cannot be folded; where it was to end an execution, an error ends it."""
+    output = OutputFolding(without_streams(state), put, get)
+    output.state.offset = max(state.offset, record.end)
+    try:
+        message = wire.decode(record.frames)
+    except RemoteProtocolError:
+        return output.result()
+    execution = output.state.executions.get(message.parent_id)
+    if execution is not None and not execution.done:
+        execution = output.own(execution)
+        if message.msg_type == "execute_reply":
+            execution.reply, execution.failure, execution.idle = "error", None, True
+        elif message.msg_type == "status" and message.content.get("execution_state") == "idle":
+            execution.failure, execution.idle = None, True
+        output.settle(execution, record.time)
+    return output.result()
+
+
+def without_streams(state: FoldState) -> FoldState:
+    """Forget what is live: it stays as it is in R."""
+    made = state.copy()
+    made.live.clear()
+    return made
 
 
 def tick(state: FoldState, now: float, put: Put, *, get: Get) -> Folded:

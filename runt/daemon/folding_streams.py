@@ -95,6 +95,7 @@ class StreamEdit:
 
     def finish(self, ops: list[RuntimeOp], put: Put, get: Get) -> None:
         """Emit the manifest in the place of the stream; pending edits need not be."""
+        self.live.reducer.finish()  # an escape that was never completed is text
         entry = finished_entry(self.live, put, get)
         index = self.live.index
         ops.append(

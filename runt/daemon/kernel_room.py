@@ -69,7 +69,7 @@ class KernelRoom:
         self._room = room
         self._places = places
         self._settings = settings
-        self._records = KernelRecords(room, put, blobs, self._effect, self.runs.keep)
+        self._records = KernelRecords(room, put, blobs, self._effect, self.runs.keep, self._folded)
         self._kernel: KernelProcess | None = None
         self._pid = 0
         self._lock = asyncio.Lock()  # one start, restart or shutdown at a time
@@ -163,8 +163,8 @@ class KernelRoom:
             self._language = None
         self._records.begin(run.execution, run.cell)
         self._room.file.outputs_changed()
+        # Not flushed here: what the same records also change belongs in the same append.
         self._room.log.after_commit(lambda: self._send(kernel, run))
-        self._room.log.flush()
 
     def _send(self, kernel: KernelProcess, run: Run) -> None:
         # Not attached: it is sent again after the next attach, since no SENT record will be there.
@@ -322,7 +322,7 @@ class KernelRoom:
 
     def _forget_kernel(self, directory: Path) -> None:
         """The kernel is gone for good: take what its journal still has, end its runs, remove what it left."""
-        self._records.fold(last_words(directory, self._records.state.offset))
+        self._records.fold_last(last_words(directory, self._records.state.offset))
         running = self.runs.running
         if running is not None:
             self._execution_done(running.execution, "error")
@@ -356,7 +356,19 @@ class KernelRoom:
         self._records.receive(records)
         if self._room.journal.backlog_bytes > PAUSE_BACKLOG_BYTES:
             self._kernel.pause()
-            self._room.log.after_commit(self._kernel.resume)
+            self._room.log.after_commit(self._resume)
+
+    def _resume(self) -> None:
+        if self._kernel is not None and not self._records.blocked:
+            self._kernel.resume()
+
+    def _folded(self, blocked: bool) -> None:
+        if self._kernel is None:
+            return
+        if blocked:
+            self._kernel.pause()  # the rest waits in the supervisor's journal
+        elif self._room.journal.backlog_bytes <= PAUSE_BACKLOG_BYTES:
+            self._kernel.resume()
         if self._replay_end is not None and self._records.state.offset >= self._replay_end:
             self._replayed()
 

@@ -294,3 +294,8 @@ def test_lone_surrogates_do_not_reach_the_document() -> None:
     parts[3] = parts[3].replace(b"Q", b"a\\ud800b")
     room = folded(traffic.raw(IOPUB, [b"<IDS|MSG>", traffic.wire._sign(parts), *parts]).end("e1"))
     assert room.texts("a") == ["stdout: a\ufffdb"]
+
+
+def test_half_an_escape_at_the_end_of_a_stream_is_text() -> None:
+    """What looked like the beginning of an escape sequence is kept when the stream ends with it."""
+    assert folded(Traffic().busy("e1").print("e1", "a\x1b[3").end("e1")).texts("a") == ["stdout: a\x1b[3"]
