@@ -52,8 +52,10 @@ class Daemon:
     opener: RoomOpener
     rooms: Rooms
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, *, umask: int = 0o077) -> None:
+        """``umask`` is for notebooks: the one of whoever started the daemon, not the daemon's own."""
         self.places = places
+        self.umask = umask
         self.started_at = time.time()
         self.info = DaemonInfo(pid=os.getpid(), boot_id=secrets.token_hex(16), version=runt.__version__)
         self.tasks = OwnedTasks("daemon")

@@ -60,7 +60,7 @@ class ReadyPipe:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the daemon until it is asked to stop. Returns the exit status."""
-    os.umask(0o077)
+    umask = os.umask(0o077)  # ours, for all we keep; notebooks are made under the user's
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     match list(arguments):
         case []:
@@ -71,14 +71,14 @@ def main(arguments: Sequence[str]) -> int:
             print(USAGE, file=sys.stderr)  # noqa: T201
             return 2
     try:
-        return _run(pipe)
+        return _run(pipe, umask)
     except (RuntError, OSError) as error:
         pipe.say(f"error {error}")
         print(f"runt daemon: {error}", file=sys.stderr)  # noqa: T201
         return 1
 
 
-def _run(pipe: ReadyPipe) -> int:
+def _run(pipe: ReadyPipe, umask: int) -> int:
     places = Places.from_environment()
     places.prepare()
     lock = SingletonLock.acquire(places.daemon_lock)
@@ -88,7 +88,7 @@ def _run(pipe: ReadyPipe) -> int:
         _set_up_log(places, take_stdio=pipe.present)
         from runt.daemon.lifecycle import Daemon
 
-        asyncio.run(_serve(Daemon, places, pipe))
+        asyncio.run(_serve(Daemon(places, umask=umask), pipe))
     except Exception:
         log.exception("the daemon ends by an error")
         raise
@@ -97,8 +97,7 @@ def _run(pipe: ReadyPipe) -> int:
     return 0
 
 
-async def _serve(make: type[Daemon], places: Places, pipe: ReadyPipe) -> None:
-    daemon = make(places)
+async def _serve(daemon: Daemon, pipe: ReadyPipe) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)

@@ -11,7 +11,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,8 +78,11 @@ class RoomFile:
     saved: SavedState
     counts: ChangeCounts
     base: bytes | None  # N as last saved, for merges
-    claim: Callable[[Room, str], Awaitable[Path]]  # makes another path this room's; for save_as
+    # Keeps another path for this room while it is written; for save_as.
+    claim: Callable[[Room, str], AbstractAsyncContextManager[Path]]
+    written: Callable[[Room, Path], None]  # to be told that this room wrote the file at a path
     settings: Settings
+    new_mode: int  # permission bits of a file that does not exist yet
     parsed: FileNotebook | None = None  # the file as last read or written: its style
     mode_new: bool = False  # nothing is at the path yet
     schedule: SaveSchedule = field(init=False)
@@ -231,7 +235,10 @@ class RoomFile:
         saving = SavedState(formatted.disk_hash, n, r, self.saved.base)
         if not formatted.unchanged:
             saving = await self._announce(saving, notebook)
-            await asyncio.to_thread(write_file, path, formatted.data, expected_sha256=expected)
+            await asyncio.to_thread(
+                write_file, path, formatted.data, expected_sha256=expected, mode=self.new_mode
+            )
+            self.written(self.room, path)
         now = self.room.loop.time()
         self.schedule.succeeded(now, time.monotonic() - began)
         self.parsed = formatted.parsed
@@ -331,25 +338,28 @@ class RoomFile:
     async def save_as(self, path: str) -> Path:
         """Write to another path and stay there. Raises RequestRefused, StoreError, OSError."""
         async with self._lock:
-            target = await self.claim(self.room, path)
-            if target == self.path:
-                await self._save_to(target, self.saved.disk_hash or None)
-                return target
             old = self.path
-            self.path = target
             try:
-                await self._write(target, None)
+                async with self.claim(self.room, path) as target:
+                    if target == old:
+                        await self._save_to(target, self.saved.disk_hash or None)
+                    else:
+                        self.path = target
+                        await self._write(target, None)
             except BaseException:
                 self.path = old
                 raise
             return target
 
     async def close(self, *, save: bool) -> None:
-        """Stop the clock; save once more what is unsaved. A failure leaves it in the journal."""
+        """Stop the clock; save once more what is unsaved. A failure leaves it in the journal, and so does
+        a user who wants no autosave.
+        """
         if self._timer is not None:
             self._timer.cancel()
         self._closed = True
-        if save and (self.unsaved or (self.mode_new and self.path is not None)):
+        wanted = save and self.settings.current.autosave.enabled
+        if wanted and (self.unsaved or (self.mode_new and self.path is not None)):
             await self._autosave()
 
 

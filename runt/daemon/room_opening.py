@@ -194,7 +194,9 @@ class RoomOpener:
             counts=opened.counts,
             base=opened.base,
             claim=self.rooms.claim,
+            written=self.rooms.written,
             settings=self._settings,
+            new_mode=0o666 & ~self._daemon.umask,
             parsed=opened.parsed,
             mode_new=not opened.saved.disk_hash,
         )
@@ -235,14 +237,20 @@ class RoomOpener:
         for file in files:
             if file.epoch != room.notebook.epoch:
                 continue  # of another history: kept until a client merges it
-            for update in await asyncio.to_thread(file.read):
+            updates = await asyncio.to_thread(file.read)
+            if room.closing:
+                return  # perhaps nothing is recorded any more: the next opening takes them
+            for update in updates:
                 try:
                     room.notebook.apply(update, "pending")
                 except DamagedUpdate as error:
                     log.warning("room %s: a pending edit is damaged: %s", room.id, error.message)
                     room.check_poisoned()
                     return
-            merged.append(file)
+            if any(map(room.notebook.lacks, updates)):
+                log.warning("room %s: pending edits wait for earlier ones: %s stays", room.id, file.path.name)
+            else:
+                merged.append(file)
         if merged:
             log.info("room %s: merged %d pending files", room.id, len(merged))
             room.log.flush()
@@ -250,6 +258,8 @@ class RoomOpener:
                 await room.journal.flush(durable=True)
             except StoreError as error:
                 log.warning("room %s: pending edits stay: %s", room.id, error)
+                return
+            if room.closing:
                 return
             for file in merged:
                 await asyncio.to_thread(file.remove)

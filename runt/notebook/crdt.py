@@ -148,7 +148,7 @@ class CrdtDocument:
         try:
             self._integrate(update, origin)
             changed = bool(self._updates)
-            if self._updates != [update] and self._lacks(update):
+            if self._updates != [update] and update not in self._waiting and self.lacks(update):
                 self._waiting.append(update)
             if changed and self._waiting:
                 self._doubtful = True
@@ -176,9 +176,12 @@ class CrdtDocument:
         with self.doc.transaction(origin=origin):
             self.doc.apply_update(update)
 
-    def _lacks(self, update: bytes) -> bool:
-        """Whether operations of an update are missing here (the first byte of the rest counts writers)."""
-        return get_update(update, self.doc.get_state())[0] != 0
+    def lacks(self, update: bytes) -> bool:
+        """Whether operations of an update are missing here (deletions aside).
+
+        After `apply` that means: it waits for earlier updates, and `update_since` does not have it.
+        """
+        return get_update(update, self.doc.get_state())[0] != 0  # this byte of the rest counts writers
 
     def _retry(self, origin: Origin) -> None:
         """Apply the waiting updates again while that gets further.
@@ -192,7 +195,7 @@ class CrdtDocument:
             for update in self._waiting:
                 self._integrate(update, origin)
             progress = len(self._updates) > reported
-            self._waiting = deque((u for u in self._waiting if self._lacks(u)), _MAX_WAITING)
+            self._waiting = deque((u for u in self._waiting if self.lacks(u)), _MAX_WAITING)
 
     def close(self) -> None:
         """Stop observing, so that the memory can be freed; the document must not be changed any more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from runt.daemon import room_file
+from runt.daemon import rooms as rooms_module
 from runt.errors import StoreError
 from runt.store.atomic_file import write_file
 from tests.daemon.daemon_in_loop import DaemonInLoop, until
@@ -57,3 +59,64 @@ async def test_a_room_whose_journal_fails_stays(here: DaemonInLoop) -> None:
     room._journal_failed(StoreError("the disk is full"))
     assert room.busy
     room.unsafe = ""
+
+
+async def test_a_room_that_is_opened_while_the_daemon_ends_is_closed_too(
+    here: DaemonInLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its journal is closed in order, like those of the rooms that were open before."""
+    go_on, loading = threading.Event(), threading.Event()
+    load = here.daemon.opener._load
+
+    def slow_load(*arguments: Any) -> Any:
+        loading.set()
+        assert go_on.wait(30)
+        return load(*arguments)
+
+    monkeypatch.setattr(here.daemon.opener, "_load", slow_load)
+    rooms = here.daemon.rooms
+    opening = asyncio.create_task(rooms.open_path(str(here.notebook("a.ipynb", "x"))))
+    await until(loading.is_set, "the loading")
+    closing = asyncio.create_task(rooms.close())
+    await until(lambda: rooms._stopped, "the end")
+    go_on.set()
+    room = await opening
+    await closing
+    assert room.journal._closed
+    assert not list(rooms)
+
+
+async def test_a_room_that_hangs_does_not_hold_up_the_end(
+    here: DaemonInLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the limit it is left to its journal."""
+    go_on = threading.Event()
+
+    def write(path: Path, data: bytes, **options: Any) -> str:
+        assert go_on.wait(30)
+        return write_file(path, data, **options)
+
+    monkeypatch.setattr(room_file, "write_file", write)
+    monkeypatch.setattr(rooms_module, "CLOSE_LIMIT_S", 0.05)
+    path = here.notebook("a.ipynb", "x")
+    client = await here.join(path)
+    client.type(client.keys()[0], "kept ")
+    await client.request("synced", n=client.session.sent_n)
+    await here.stop()
+    go_on.set()
+    await here.start()
+    assert (await here.join(path)).sources() == ["kept x"]
+
+
+async def test_one_clock_per_unused_room(here: DaemonInLoop) -> None:
+    """However often peers come and go, one timer waits to close it, and it begins anew at each leave."""
+    path = here.notebook("a.ipynb", "x")
+    await here.join(path)
+    room = next(iter(here.daemon.rooms))
+    room.peers.clear()
+    rooms = here.daemon.rooms
+    rooms.linger(room)
+    first = rooms._lingering[room.id]
+    rooms.linger(room)
+    assert first.cancelled()
+    assert list(rooms._lingering) == [room.id]
