@@ -26,7 +26,7 @@ from runt.notebook.ipynb import FileNotebook
 from runt.notebook.manifests import BlobRef
 from runt.notebook.notebook_document import SCHEMA, NotebookDocument
 from runt.notebook.runtime_document import RuntimeDocument
-from runt.store.atomic_file import read_file
+from runt.store.atomic_file import clear_interrupted, read_file
 from runt.store.blobs import BlobStore
 from runt.store.journal import RoomContents, RoomDamaged, RoomJournal
 from runt.store.journal_writer import JournalWriter
@@ -127,6 +127,7 @@ class RoomOpener:
         """Runs in a worker thread."""
         on_disk = None
         if path is not None:
+            _clear_killed_save(path, contents.side)
             try:
                 on_disk = _OnDisk(*read_file(path))
             except FileNotFoundError:
@@ -294,6 +295,18 @@ class RoomOpener:
         for error in results:
             if isinstance(error, BaseException):
                 log.error("a kernel could not be stopped: %r", error)
+
+
+def _clear_killed_save(path: Path, side: dict[str, bytes]) -> None:
+    """If the last daemon was killed over a save, remove its temporary file. Blocks."""
+    if "saving" not in side:
+        return
+    saving = msgspec.json.decode(side["saving"], type=SavedState)
+    saved = msgspec.json.decode(side["saved"], type=SavedState) if "saved" in side else SavedState()
+    try:
+        clear_interrupted(path, saving.disk_hash, saved.disk_hash)
+    except OSError as error:
+        log.warning("%s: what a killed save left cannot be removed: %s", path, error)
 
 
 def _directory_names(directory: Path) -> list[str]:

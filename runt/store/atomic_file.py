@@ -41,6 +41,8 @@ Expected = str | None | Literal[_Any.ANY]
 
 TEMPORARY_PREFIX = ".runt-"
 TEMPORARY_SUFFIX = ".tmp"
+DIGEST_CHARACTERS = 16
+"""A temporary file's name begins with so much of its content's hash: who was killed over it can find it."""
 
 _NEEDS_IN_PLACE = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV, errno.EROFS})
 """The directory (or a mount on the file) does not let us replace it; the file may still be writable."""
@@ -127,6 +129,26 @@ def remove_strays(directory: Path, older_than_s: float = 3600.0) -> int:
     return removed
 
 
+def clear_interrupted(path: str | os.PathLike[str], digest: str, replaced: str) -> None:
+    """Remove what a process left that was killed while it wrote content of the hash `digest` to `path`.
+
+    `replaced` is the hash of the version that was to be replaced. If another version came out of the exchange,
+    the process had no time to put it back: it gets its name again. Raises `OSError`.
+    """
+    target = Path(os.path.realpath(path))
+    for temporary in target.parent.glob(_temporary_name(digest, "*")):
+        came_out, came_out_hash = read_file(temporary)
+        data, current = read_file(target) if target.exists() else (b"", "")
+        if current == digest and came_out_hash != replaced and not data.startswith(came_out):
+            os.rename(temporary, target)
+        else:
+            _discard(temporary)
+
+
+def _temporary_name(digest: str, distinction: str) -> str:
+    return f"{TEMPORARY_PREFIX}{digest[:DIGEST_CHARACTERS]}-{distinction}{TEMPORARY_SUFFIX}"
+
+
 def _status(target: Path) -> os.stat_result | None:
     try:
         status = os.stat(target, follow_symlinks=False)
@@ -143,7 +165,7 @@ def _must_stay(target: Path, status: os.stat_result) -> bool:
 
 
 def _create(target: Path, data: bytes, mode: int | None, expected: Expected) -> None:
-    temporary, descriptor = _open_temporary(target, 0o666 if mode is None else 0o600)
+    temporary, descriptor = _open_temporary(target, data, 0o666 if mode is None else 0o600)
     try:
         try:
             _write_all(descriptor, data)
@@ -169,7 +191,7 @@ def _create(target: Path, data: bytes, mode: int | None, expected: Expected) -> 
 def _replace(target: Path, data: bytes, status: os.stat_result, expected: Expected) -> bool:
     """False when this file can only be written in place; nothing was changed then."""
     try:
-        temporary, descriptor = _open_temporary(target, 0o600)
+        temporary, descriptor = _open_temporary(target, data, 0o600)
     except OSError as error:
         if error.errno in _NEEDS_IN_PLACE:
             return False
@@ -230,8 +252,9 @@ def _put_back(temporary: Path, target: Path, ours: os.stat_result) -> None:
         rename.exchange(temporary, target)
 
 
-def _open_temporary(target: Path, mode: int) -> tuple[Path, int]:
-    temporary = target.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+def _open_temporary(target: Path, data: bytes, mode: int) -> tuple[Path, int]:
+    name = _temporary_name(hashlib.sha256(data).hexdigest(), secrets.token_hex(8))
+    temporary = target.parent / name
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return temporary, os.open(temporary, flags, mode)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import nbformat
 import pytest_asyncio
 
 from runt.protocol.messages import Request
+from runt.store.atomic_file import clear_interrupted
 from tests.daemon.daemon_process import DaemonProcess
 from tests.daemon.raw_client import PATIENCE_S, RawClient
 
@@ -92,3 +94,39 @@ async def test_two_strangers_versions_before_the_first_save(daemon: DaemonProces
         await daemon.start()
         client = await daemon.join(path)
         assert client.sources() == ["ours text", *(f"their cell {one}" for one in range(number + 1))]
+
+
+async def test_nothing_is_left_beside_a_file_whose_save_was_killed(daemon: DaemonProcess) -> None:
+    """Killed as soon as the temporary file is there: the next daemon removes it, and nobody else's."""
+    path = daemon.notebook("a.ipynb", "text")
+    others = path.parent / ".runt-0123456789abcdef-0.tmp"
+    others.write_bytes(b"of another daemon, which is at work")
+    client = await daemon.join(path)
+    client.type(client.keys()[0], "new ", 0)
+    await client.request("synced", n=client.session.sent_n)
+    ask_to_save(client, 0)
+    end = time.monotonic() + PATIENCE_S
+    while len(list(path.parent.iterdir())) == 2 and "new" not in path.read_text():
+        assert time.monotonic() < end
+    await daemon.kill_and_start()
+    client = await daemon.join(path)
+    assert client.sources() == ["new text"]
+    assert sorted(path.parent.iterdir()) == [others, path]
+
+
+def test_a_version_that_nobody_expected_gets_its_name_back(tmp_path: Path) -> None:
+    """Killed between the exchange and the look at what came out: a stranger's version is the file again."""
+    path = tmp_path / "a.ipynb"
+    ours, theirs = b"ours", b"theirs"
+    digest, old = hashlib.sha256(ours).hexdigest(), hashlib.sha256(b"old").hexdigest()
+    stray = tmp_path / f".runt-{digest[:16]}-00.tmp"
+    for content, expected in ((b"old", ours), (ours, ours), (ours[:2], ours), (theirs, theirs)):
+        path.write_bytes(ours)
+        stray.write_bytes(content)
+        clear_interrupted(path, digest, old)
+        assert path.read_bytes() == expected
+        assert not stray.exists()
+    path.unlink()
+    stray.write_bytes(ours[:2])
+    clear_interrupted(path, digest, old)
+    assert list(tmp_path.iterdir()) == []

@@ -63,7 +63,7 @@ def supervisors(daemon: DaemonProcess) -> list[psutil.Process]:
 async def test_a_run_whose_daemon_died_while_it_started_the_kernel_is_done(
     daemon: DaemonProcess, moment: str
 ) -> None:
-    """Killed as soon as that file is there: the run is done once, by one kernel, without being asked again."""
+    """Killed as soon as that file is there: the run is done once, without another request."""
     effect = daemon.work / "effect.txt"
     path = daemon.notebook("a.ipynb", f"with open({str(effect)!r}, 'a') as f: f.write('x')")
     client = await daemon.join(path)
