@@ -240,6 +240,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("app.leave", "Leave; the kernel stays", "Notebook", ("ctrl+q",), BOTH, "leave"),
     # View
+    Command("output.view", "View output in full", "View", ("o",), COMMAND, "view output", _cell),
     Command("app.palette", "All commands", "View", ("ctrl+p",), BOTH, "commands"),
     Command(
         "app.help",

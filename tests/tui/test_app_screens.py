@@ -65,7 +65,7 @@ async def test_edit_mode() -> None:
 
 async def test_help() -> None:
     """The keys beside the notebook."""
-    async with opened(CELLS, size=(110, 56)) as screen:
+    async with opened(CELLS, size=(110, 58)) as screen:
         await scene(screen)
         await screen.press("f1")
         await check(screen, "help")

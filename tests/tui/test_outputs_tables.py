@@ -61,7 +61,7 @@ def test_long_tables_are_cut() -> None:
     html = f"<table><tr><th>n</th></tr>{rows}</table>"
     block = table_block(parse_tables(html), 80, PLAIN_LOOKS)
     assert block.hidden == 1000 - MAX_ROWS
-    assert plain(block.lines)[-1] == "⋯ 940 more rows — Enter to view"
+    assert plain(block.lines)[-1] == "⋯ 940 more rows — o to view"
     assert len(block.lines) == MAX_ROWS + 3
 
 

@@ -62,7 +62,7 @@ def test_a_long_stream_shows_both_ends(count: int) -> None:
     hidden = count - HEAD_ROWS - TAIL_ROWS
     assert lines[:HEAD_ROWS] == [f"line {i}" for i in range(HEAD_ROWS)]
     assert lines[-TAIL_ROWS:] == [f"line {i}" for i in range(count - TAIL_ROWS, count)]
-    assert lines[HEAD_ROWS] == f"⋯ {grouped(hidden)} more line{'s' if hidden > 1 else ''} — Enter to view"
+    assert lines[HEAD_ROWS] == f"⋯ {grouped(hidden)} more line{'s' if hidden > 1 else ''} — o to view"
     assert block.hidden == hidden
 
 
@@ -130,7 +130,7 @@ def test_a_huge_stream_is_read_at_both_ends_only() -> None:
     lines = plain(render_output(manifest, context(blobs=blobs)).lines)
     assert lines[0] == "line 0"
     assert lines[-1] == "line 899999"
-    assert "MB more — Enter to view" in lines[HEAD_ROWS]
+    assert "MB more — o to view" in lines[HEAD_ROWS]
 
 
 def test_lost_content_is_said() -> None:

@@ -428,10 +428,10 @@ async def test_a_cell_that_displays_in_a_loop_shows_its_last_outputs() -> None:
     async with app.run_test(size=(60, 60)) as pilot:
         await settled(pilot)
         lines = [line.strip("▌ ") for line in screen_lines(app)]
-        assert lines[1] == "⋯ 960 earlier outputs — Enter to view"
+        assert lines[1] == "⋯ 960 earlier outputs — o to view"
         assert lines[41] == "value 999"
         notebook.output(key, notebook.display({"text/plain": "one more"}))
         await settled(pilot)
         lines = [line.strip("▌ ") for line in screen_lines(app)]
-        assert lines[1] == "⋯ 961 earlier outputs — Enter to view"
+        assert lines[1] == "⋯ 961 earlier outputs — o to view"
         assert lines[41] == "one more"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from runt.tui.actions import cells, moving, notebook, running
+from runt.tui.actions import cells, moving, notebook, outputs, running
 from runt.tui.desk import Desk
 
 Handler = Callable[[Desk], Awaitable[None]]
@@ -53,6 +53,7 @@ HANDLERS: Mapping[str, Handler] = {
     "view.page_down": moving.page_down,
     "view.page_up": moving.page_up,
     "focus.running": moving.running,
+    "output.view": outputs.view,
     "file.save": notebook.save,
     "file.save_as": notebook.save_as,
     "daemon.reconnect": notebook.reconnect,

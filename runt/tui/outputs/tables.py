@@ -57,7 +57,7 @@ def _span(node: Any, name: str, limit: int) -> int:
     return max(1, min(limit, int(value))) if value.isdecimal() and len(value) < 6 else 1
 
 
-def parse_tables(html: str) -> list[Table]:
+def parse_tables(html: str, *, max_rows: int = MAX_ROWS) -> list[Table]:
     """The tables of a piece of HTML, outermost only; empty when there is none."""
     if len(html) > MAX_HTML_CHARS or "<table" not in html.lower():
         return []
@@ -70,7 +70,7 @@ def parse_tables(html: str) -> list[Table]:
     for node in tree.css("table"):
         if _inside_table(node):
             continue
-        table = _parse_table(node)
+        table = _parse_table(node, max_rows)
         if table is not None:
             tables.append(table)
     if len(tables) == 1:
@@ -92,12 +92,12 @@ def _inside_table(node: Any) -> bool:
     return False
 
 
-def _parse_table(node: Any) -> Table | None:
+def _parse_table(node: Any, max_rows: int) -> Table | None:
     table = Table()
     rows: list[tuple[list[str], int, bool]] = []
     held: dict[int, tuple[int, str, bool]] = {}
     all_rows = node.css("tr")
-    kept = all_rows[: MAX_ROWS + 8]
+    kept = all_rows[: max_rows + 8]
     for tr in kept:
         in_head = tr.parent is not None and tr.parent.tag == "thead"
         cells: list[str] = []
@@ -146,9 +146,9 @@ def _parse_table(node: Any) -> Table | None:
             table.body.append(cells)
             table.index = max(table.index, heads) if heads < width else table.index
     table.left_out = len(all_rows) - len(kept)
-    if len(table.body) > MAX_ROWS:
-        table.left_out += len(table.body) - MAX_ROWS
-        del table.body[MAX_ROWS:]
+    if len(table.body) > max_rows:
+        table.left_out += len(table.body) - max_rows
+        del table.body[max_rows:]
     return table
 
 
@@ -242,7 +242,7 @@ def table_lines(table: Table, width: int, looks: Looks) -> list[Line]:
         put(row, [looks.dim if column < table.index else looks.text for column in range(count)])
     notes = list(table.caption)
     if table.left_out:
-        lines.append(text_line(f"⋯ {grouped(table.left_out)} more rows — Enter to view", looks.dim))
+        lines.append(text_line(f"⋯ {grouped(table.left_out)} more rows — o to view", looks.dim))
     if elided and not notes:
         notes.append(f"{count - table.index} columns")
     if notes:

@@ -20,7 +20,7 @@ HEAD_ROWS = 20
 TAIL_ROWS = 40
 """Rows of its end: where it is."""
 
-MORE = "⋯ {} — Enter to view"
+MORE = "⋯ {} — o to view"
 
 
 class Rows(msgspec.Struct, frozen=True):

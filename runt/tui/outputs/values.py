@@ -75,7 +75,7 @@ def json_block(text: str, context: OutputContext) -> Block:
                 segments.append(Segment(char, style))
         rows.extend(fold(segments, context.width))
     if context.expanded and len(full) > MAX_UNFOLDED_LINES:
-        rows.append(text_line(f"⋯ {len(full) - MAX_UNFOLDED_LINES} more lines — Enter to view", looks.dim))
+        rows.append(text_line(f"⋯ {len(full) - MAX_UNFOLDED_LINES} more lines — o to view", looks.dim))
     return Block(tuple(rows), toggle=toggle, hidden=0 if toggle is None else len(full) - len(lines))
 
 

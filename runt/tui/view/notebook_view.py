@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from textual._text_area_theme import TextAreaTheme
 
+    from runt.tui.outputs.looks import Looks
     from runt.tui.view.source import NotebookSource
 
 
@@ -66,6 +67,11 @@ class NotebookView(PaintedNotebook, can_focus=True):
     def editing(self) -> str | None:
         """The cell whose editor is open."""
         return self._loader.editing
+
+    @property
+    def looks(self) -> Looks:
+        """What outputs are painted with now."""
+        return self._looks
 
     @property
     def editor_theme(self) -> TextAreaTheme:

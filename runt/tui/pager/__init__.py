@@ -1,0 +1,1 @@
+"""The whole text of a cell's outputs, on a screen of its own: ``text`` reads it, ``screen`` shows it."""
