@@ -1,8 +1,9 @@
 """A one-row widget that paints pieces of text, each in a role's colour: the base of the title and the status
 line.
 
-It has no content of its own and lays nothing out. The invariant: it repaints only when the pieces differ from
-those on the screen, so that idle sends nothing.
+It is given pieces, or a subclass says what it shows at a width (`pieces_for`). The invariants: it is laid out for
+the width that it has when it is painted, and it repaints only when the pieces differ from those on the screen, so
+that idle sends nothing.
 """
 
 from __future__ import annotations
@@ -81,23 +82,37 @@ class BarLine(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._pieces: list[Piece] = []
+        self._given: list[Piece] = []
+        self._painted: list[Piece] = []
+
+    def pieces_for(self, width: int) -> list[Piece]:
+        """Return what to show, from the left edge, in ``width`` cells."""
+        return self._given
+
+    def set_pieces(self, pieces: Sequence[Piece]) -> None:
+        """Show these pieces, whatever the width."""
+        self._given = list(pieces)
+        self.changed()
 
     @property
     def plain(self) -> str:
         """What the line says."""
-        return "".join(piece.text for piece in self._pieces)
+        return "".join(piece.text for piece in self.pieces_for(self.size.width))
 
-    def set_pieces(self, pieces: Sequence[Piece]) -> None:
-        """Show these pieces from the left edge."""
-        if list(pieces) != self._pieces:
-            self._pieces = list(pieces)
+    def changed(self) -> None:
+        """What the line says may have changed: repaint if it has."""
+        if self.pieces_for(self.size.width) != self._painted:
             self.refresh()
+
+    def on_resize(self) -> None:
+        """Another width leaves room for other words."""
+        self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """Paint the row."""
+        self._painted = self.pieces_for(self.size.width)
         base = self.visual_style.rich_style
-        segments = [Segment(piece.text, base + self._style(piece)) for piece in self._pieces if piece.text]
+        segments = [Segment(piece.text, base + self._style(piece)) for piece in self._painted if piece.text]
         return Strip(segments).adjust_cell_length(self.size.width, base)
 
     def _style(self, piece: Piece) -> Style:

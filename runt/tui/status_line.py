@@ -13,6 +13,7 @@ from runt.tui.bar_line import BarLine, Piece, fitted, total_width
 from runt.tui.commands import BY_ID, Command, shown_key
 from runt.tui.keymap import Pending
 from runt.tui.situation import Situation
+from runt.tui.title_line import kernel_words
 
 if TYPE_CHECKING:
     from runt.tui.answering import Asking
@@ -29,26 +30,49 @@ NARROW_CELLS = 60
 
 
 class StatusLine(BarLine):
-    """Shows the situation, a notice, a pending key sequence."""
+    """Shows the situation, a notice, a pending key sequence; on a short screen, which has no title, the kernel's
+    state too."""
+
+    _said: tuple[Situation, str, Pending | None, Asking | None] | None = None
 
     def show(
         self, now: Situation, notice: str, pending: Pending | None, asking: Asking | None = None
     ) -> None:
         """Take over what is to be said; ``notice`` must be display-safe."""
-        self.set_pieces(status_pieces(now, notice, pending, self.size.width or 80, asking))
+        self._said = (now, notice, pending, asking)
+        self.changed()
+
+    def pieces_for(self, width: int) -> list[Piece]:
+        """Return the line for ``width`` cells."""
+        if self._said is None:
+            return []
+        now, notice, pending, asking = self._said
+        return status_pieces(now, notice, pending, width, asking, kernel=self.screen.has_class("short"))
 
 
 def status_pieces(
-    now: Situation, notice: str, pending: Pending | None, width: int, asking: Asking | None = None
+    now: Situation,
+    notice: str,
+    pending: Pending | None,
+    width: int,
+    asking: Asking | None = None,
+    *,
+    kernel: bool = False,
 ) -> list[Piece]:
-    """Return the line for a screen of ``width`` cells: words left, position in the middle, keys right."""
+    """Return the line for a screen of ``width`` cells: words left, position in the middle, keys right.
+    ``kernel``: its state stands at the right end instead of the last key."""
     words = pending_words(pending) if pending is not None else [state_words(now, notice, asking)]
     if asking is not None and asking.active:
         hints = _ANSWER_HINTS
     else:
         hints = _hint_pieces([] if pending is not None else hint_commands(now), now)
+    if kernel and not now.opening:
+        hints = hints[:-2]
     while hints and total_width(hints) > width // (2 if width >= NARROW_CELLS else 3):
         hints = hints[2:]
+    if kernel and not now.opening:
+        word, role = kernel_words(now)
+        hints = [*hints, Piece("   " if hints else ""), Piece(word, role)]
     left = [Piece(" "), *fitted(words, max(10, width - total_width(hints) - 3))]
     position = (
         f"cell {now.position} of {now.cells}" if now.position else "no cells" if not now.opening else ""

@@ -16,9 +16,16 @@ ROOMY_CELLS = 70
 class TitleLine(BarLine):
     """Shows the situation's file and kernel."""
 
+    _now: Situation | None = None
+
     def show(self, now: Situation) -> None:
         """Take over the situation."""
-        self.set_pieces(title_pieces(now, self.size.width or 80))
+        self._now = now
+        self.changed()
+
+    def pieces_for(self, width: int) -> list[Piece]:
+        """Return the line for ``width`` cells."""
+        return [] if self._now is None else title_pieces(self._now, width)
 
 
 def title_pieces(now: Situation, width: int) -> list[Piece]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from textual.strip import Strip
 
 from runt.notebook.notebook_document import NewCell
+from runt.tui.app import NotebookApp
 from runt.tui.bar_line import Piece, total_width
 from runt.tui.keymap import Keymap, Pending
+from runt.tui.session import NotebookSession
 from runt.tui.situation import Mode, Person, Situation
-from runt.tui.status_line import state_words, status_pieces
+from runt.tui.status_line import StatusLine, state_words, status_pieces
 from runt.tui.title_line import title_pieces
 from tests.tui import grids
 from tests.tui.memory_session import MemorySession, Somebody
@@ -208,3 +213,53 @@ async def test_opening_the_editor_moves_and_recolours_nothing() -> None:
         assert before[row][column][0] == "i"
         before[row][column] = after[row][column]
         assert after[1:-1] == before[1:-1]
+
+
+async def test_the_lines_take_the_width_of_the_screen_from_the_first_frame_on() -> None:
+    """Each frame has them laid out for the width it has: the first one, and those after each resize, without
+    a key."""
+    async with opened(CELLS, size=(120, 30)) as screen:
+        await scene(screen)
+        for width in (120, 72, 100):
+            await screen.pilot.resize_terminal(width, 30)
+            await screen.pilot.pause()
+            rows = grids.screen_lines(screen.app)
+            assert rows[0].endswith("ann")
+            assert len(rows[0]) == width - 1
+            assert rows[-1].endswith("help")
+            assert len(rows[-1]) == width - 1
+
+
+async def test_the_first_frame_is_as_wide_as_the_screen() -> None:
+    """Before the notebook is there, the keys stand at the right edge already."""
+    arrived: asyncio.Future[NotebookSession] = asyncio.get_running_loop().create_future()
+    app = NotebookApp(arrived, file_name="analysis.ipynb")
+    frames: list[str] = []
+    line = StatusLine.render_line
+
+    def painted(self: StatusLine, y: int) -> Strip:
+        strip = line(self, y)
+        frames.append(strip.text)
+        return strip
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StatusLine, "render_line", painted)
+        async with app.run_test(size=(120, 30)) as pilot:
+            await pilot.pause()
+    assert frames[0].rstrip() == frames[0][:-1]
+    assert all(len(frame) == 120 for frame in frames)
+    arrived.cancel()
+
+
+async def test_a_short_screen_says_the_kernels_state_in_the_bottom_line() -> None:
+    """The title is gone there; what the kernel does is still to be seen, at the right end."""
+    async with opened(CELLS, size=(60, 15)) as screen:
+        await scene(screen)
+        assert screen.status.rstrip().endswith("idle")
+        screen.session.kernel(activity="busy")
+        await screen.press()
+        assert screen.status.rstrip().endswith("busy")
+        assert "Enter edit" in screen.status
+        await screen.pilot.resize_terminal(60, 30)
+        await screen.press()
+        assert not screen.status.rstrip().endswith("busy")
