@@ -18,23 +18,23 @@ from textual.filter import LineFilter
 
 from runt.errors import ConnectionLost, RuntError
 from runt.notebook.notebook_document import CellKey
-from runt.peer.events import DocumentReplaced, Notice, PeerEvent, StatusChanged
+from runt.peer.events import DaemonEvent, DocumentReplaced, Notice, PeerEvent, StatusChanged
 from runt.terminal.sanitise import display_text
 from runt.tui.actions.handlers import HANDLERS
 from runt.tui.bar_line import RuleLine
-from runt.tui.commands import BY_ID, Command
+from runt.tui.commands import BY_ID, Command, why_not
 from runt.tui.desk import Desk
 from runt.tui.errands import Errands
 from runt.tui.guard import Guard
 from runt.tui.help_panel import HelpPanel
 from runt.tui.images.modes import DEFAULT_CELL_PIXELS, ImageMode
-from runt.tui.keymap import Keymap, Pending, token, types_text
+from runt.tui.key_routing import KeyRouting
 from runt.tui.leaving import Farewell, cannot_keep, keep_edits
 from runt.tui.palette import Palette
 from runt.tui.presence_reporter import PresenceReporter
 from runt.tui.question import Question, QuestionLine
 from runt.tui.session import NotebookSession, Opening
-from runt.tui.situation import Mode, Situation
+from runt.tui.situation import Situation
 from runt.tui.situation_tracker import SituationTracker
 from runt.tui.status_line import StatusLine
 from runt.tui.textual_compat import TerminalApp
@@ -44,11 +44,9 @@ from runt.tui.view.messages import CellActivated, CellFocused
 from runt.tui.view.notebook_view import NotebookView
 
 # A notice stays until the next one, or this long (seconds): time to read a line twice.
-NOTICE_S = 8.0
+NOTICE_S = 5.0
 # Below this many rows the title and the rules go.
 SHORT_ROWS = 20
-# Commands that work while the kernel is being answered.
-WHILE_ANSWERING = frozenset({"app.leave", "app.help", "app.repaint"})
 
 
 class NotebookApp(TerminalApp[Farewell]):
@@ -86,7 +84,7 @@ class NotebookApp(TerminalApp[Farewell]):
         self._start_kernel = start_kernel
         self._carets_shown_in: object = None
         self._guard = Guard()
-        self._command_keys = Keymap()
+        self._routing = KeyRouting(self, self._changed)
         self._notice = ""
         self._notice_number = 0
         self._lines_due = False
@@ -159,6 +157,7 @@ class NotebookApp(TerminalApp[Farewell]):
         await self.desk.answering.look()
         if self._start_kernel and session.runtime.kernel.state == "none":
             self.errands.start(session.start_kernel(), "start kernel")
+        await self._routing.catch_up()
 
     def _focus_view(self) -> None:
         if self.desk is not None:
@@ -197,7 +196,7 @@ class NotebookApp(TerminalApp[Farewell]):
         now = self.situation
         self.query_one(TitleLine).show(now)
         asking = self.desk.answering.asking if self.desk is not None else None
-        self.query_one(StatusLine).show(now, self._notice, self._command_keys.pending, asking)
+        self.query_one(StatusLine).show(now, self._notice, self._routing.pending, asking)
         if self.help_shown:
             self.query_one(HelpPanel).show(now.mode)
         if (
@@ -252,6 +251,10 @@ class NotebookApp(TerminalApp[Farewell]):
             self.desk.replaced()
         elif isinstance(event, StatusChanged):
             self._connection_changed(event)
+        elif isinstance(event, DaemonEvent) and event.name == "cancelled":
+            count = len(event.data.get("executions", ()))
+            cells = "1 cell" if count == 1 else f"{count} cells"
+            self.say(f"{cells} cancelled: {display_text(str(event.data.get('reason', '')))}")
         if self.presence is not None:
             self.presence.show_peers()
 
@@ -283,76 +286,27 @@ class NotebookApp(TerminalApp[Farewell]):
         return len(self.screen_stack) == 1
 
     async def route_key(self, event: events.Key) -> bool:
-        """Find the command; else let the editor type. In command mode no key ever becomes text."""
-        if not self._on_notebook:
-            return False
-        if self.desk is not None and self.desk.answering.active:
-            await self._press_in_answer(self.desk, event)
-            return True
-        mode = Mode.COMMAND if self.desk is None else self.desk.mode
-        waited = self._command_keys.pending is not None
-        found = self._command_keys.feed(mode, token(event.key, event.character))
-        if isinstance(found, Command):
-            await self.run_command(found)
-        elif mode is Mode.EDIT and not isinstance(found, Pending):
-            await self._type(event)
-        elif event.key == "ctrl+c":
-            self.say("ii interrupts the kernel · c copies a cell · ^Q leaves")
-        if waited or isinstance(found, Pending):
-            self._changed()
-        return True
-
-    async def _press_in_answer(self, desk: Desk, event: events.Key) -> None:
-        """The keys are the answer's, but for those that have nothing to do with cells."""
-        self._command_keys.reset()
-        found = self._command_keys.feed(Mode.EDIT, token(event.key, event.character))
-        if isinstance(found, Command) and found.id in WHILE_ANSWERING:
-            await self.run_command(found)
-        else:
-            await desk.answering.press(event)
-
-    async def _type(self, event: events.Key) -> None:
-        desk = self.desk
-        if desk is None or desk.editor is None:
-            return
-        if self._leaves_editor(event.key):
-            step = -1 if event.key == "up" else 1
-            key = desk.document.keys()[desk.index + step]
-            rows = desk.document.cell(key).source.split("\n")
-            column = desk.editor.cursor_location[1]
-            row = len(rows) - 1 if step < 0 else 0
-            await desk.edit(key, (row, min(column, len(rows[row]))))
-        elif event.is_printable and not types_text(event.key, event.character):
-            return
-        elif not await desk.editor.press(event):
-            await self.run_binding_of(desk.editor, event.key)
-
-    def _leaves_editor(self, key: str) -> bool:
-        """Whether an arrow at the first or last row of the editor goes on into the neighbouring cell."""
-        desk = self.desk
-        if desk is None or desk.editor is None or key not in ("up", "down"):
-            return False
-        row = desk.editor.cursor_offset.y
-        if key == "up":
-            return row == 0 and desk.index > 0
-        return row == desk.editor.row_count - 1 and desk.index + 1 < len(desk.document)
+        """Give a key to its place, unless a palette or dialog has the screen."""
+        # Asked before: the key may open a palette, which must not get it, too.
+        ours = self._on_notebook
+        if ours:
+            await self._routing.key(event)
+        return ours
 
     async def route_paste(self, event: events.Paste) -> bool:
-        """Paste into the editor; in command mode say how, and change nothing."""
-        if not self._on_notebook:
-            return False
-        if self.desk is not None and self.desk.answering.active:
-            self.desk.answering.paste(event.text)
-        elif self.desk is not None and self.desk.editor is not None:
-            await self.desk.editor.paste(event.text)
-        else:
-            self.say("to paste text: Enter edits a cell, then paste")
-        return True
+        """Give a paste to its place, unless a palette or dialog has the screen."""
+        ours = self._on_notebook
+        if ours:
+            await self._routing.paste(event)
+        return ours
 
     async def run_command(self, command: Command) -> None:
         """Carry out a command if it is available now."""
-        if not command.available(self.situation):
-            self.say(f"{command.title.lower()}: not now")
+        # What was said of the last command is over.
+        self.say("")
+        now = self.situation
+        if not command.available(now):
+            self.say(f"{command.title.lower()}: {why_not(now)}")
             return
         handler = HANDLERS.get(command.id)
         if handler is None:

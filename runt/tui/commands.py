@@ -256,6 +256,18 @@ COMMANDS: tuple[Command, ...] = (
     Command("app.repaint", "Paint the screen again", "View", ("ctrl+l",), BOTH),
 )
 
+
+def why_not(now: Situation) -> str:
+    """Return why a command is not available, as far as the situation tells."""
+    if now.opening:
+        return "the notebook is still being opened"
+    if not now.cells:
+        return "there are no cells yet"
+    if now.kernel_state in ("none", "stopped"):
+        return "no kernel runs"
+    return "not now"
+
+
 BY_ID = {command.id: command for command in COMMANDS}
 
 

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from runt.tui.type_ahead import type_ahead
+
 if TYPE_CHECKING:
     from runt.peer.client import Client
     from runt.peer.notebook import Notebook
@@ -46,7 +48,8 @@ def run_notebook(path: str | None, *, new: bool = False) -> int:
         os.environ.setdefault(name, value)
     # Imports make many objects and no garbage: collecting meanwhile costs a sixth of the time to first paint.
     gc.disable()
-    return asyncio.run(_run(path, new))
+    with type_ahead():
+        return asyncio.run(_run(path, new))
 
 
 async def _run(path: str | None, new: bool) -> int:

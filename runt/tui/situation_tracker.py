@@ -13,7 +13,7 @@ from pathlib import PurePath
 
 from runt.notebook.notebook_document import CellKey, NotebookChange
 from runt.notebook.runtime_document import RuntimeChange
-from runt.peer.events import PeerEvent
+from runt.peer.events import PeerEvent, StatusChanged
 from runt.terminal.sanitise import display_text
 from runt.terminal.widths import truncate
 from runt.tui.session import NotebookSession, PeerPresence
@@ -49,6 +49,7 @@ class SituationTracker:
         self._on_change = on_change
         self._on_event = on_event
         self._runtime_doubtful = True
+        self._delayed = False
         self._queued = 0
         self._session_subscription = session.observe(self._note_event)
         self._subscribe()
@@ -83,6 +84,8 @@ class SituationTracker:
             self._on_change()
 
     def _note_event(self, event: PeerEvent) -> None:
+        if isinstance(event, StatusChanged):
+            self._delayed = event.status.waiting > 0
         self._on_event(event)
         self._on_change()
 
@@ -99,6 +102,11 @@ class SituationTracker:
     def unsaved(self) -> bool:
         """Whether the file lacks something, as far as the daemon knows; it does not know what waits here."""
         return not self._session.path or self._file.unsaved or bool(self._session.status.waiting)
+
+    def _waiting(self) -> int:
+        """How many changes wait for longer than it takes to send them: a change is no news, a delay is."""
+        status = self._session.status
+        return status.waiting if status.state != "connected" or self._delayed else 0
 
     def running_cell(self) -> int:
         """Return the number (from 1) of the cell that runs, 0 if none does. Reads all executions."""
@@ -145,7 +153,7 @@ class SituationTracker:
             clipboard=clipboard,
             connection=status.state,
             connection_detail=display_text(status.detail),
-            waiting=status.waiting,
+            waiting=self._waiting(),
             people=tuple(person(presence) for _, presence in sorted(session.peers.items())),
             theme=theme,
             help_shown=help_shown,

@@ -466,6 +466,29 @@ async def test_every_command_can_be_run_from_the_palette() -> None:
             assert screen.app.is_running, id_
 
 
+# -- before the notebook is there -------------------------------------------
+
+
+async def test_what_is_typed_before_the_notebook_is_there_is_not_lost() -> None:
+    """Keys and pastes wait for the notebook and are dealt with in their order."""
+    session = memory_session(["a"])
+    there = asyncio.get_running_loop().create_future()
+
+    async def opening() -> NotebookSession:
+        await there
+        return session
+
+    app = NotebookApp(opening(), file_name="late.ipynb")
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = Screen(app, session, pilot)
+        for key in ("b", "enter", "x", "y", "escape", "k"):
+            await pilot.press(key)
+        assert screen.sources == ["a"]
+        there.set_result(None)
+        await screen.until(lambda: screen.sources == ["a", "xy"] and screen.focused == 0)
+        assert screen.mode is Mode.COMMAND
+
+
 # -- files -----------------------------------------------------------------
 
 

@@ -39,7 +39,7 @@ FLUSH_INTERVAL_S = 1 / 30
 CLOCK_INTERVAL_S = 1.0
 """How often a running cell's elapsed time moves."""
 
-PLACEHOLDER = "Nothing here yet. Press b to make the first cell."
+PLACEHOLDER = "Nothing here yet. Press Enter and write the first cell."
 
 
 class PaintedNotebook(AnchoredRows):
