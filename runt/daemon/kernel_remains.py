@@ -36,13 +36,16 @@ def last_words(directory: Path, offset: int) -> list[Record]:
 
 
 def supervisor_runs(directory: Path) -> bool:
-    """Whether the supervisor that was recorded there is alive. Reads one small file."""
+    """Whether the supervisor that was recorded there is alive, or that cannot be seen. Reads one small file."""
     from runt.runtime.kernel_file import read_kernel_file
 
     try:
         return read_kernel_file(directory).supervisor_runs
-    except (OSError, StoreError, msgspec.MsgspecError):
+    except (FileNotFoundError, msgspec.MsgspecError):
         return False
+    except (OSError, StoreError) as error:
+        log.warning("whether the supervisor of %s runs cannot be seen: %s", directory.name, error)
+        return True
 
 
 def was_started(directory: Path) -> bool:

@@ -10,6 +10,7 @@ It is long because it is one state machine: start, death, loss and adoption shar
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import secrets
@@ -37,8 +38,8 @@ from runt.daemon.kernel_records import KernelRecords
 from runt.daemon.kernel_remains import last_words, remove_kernel, supervisor_runs, was_started
 from runt.daemon.refusals import RequestRefused
 from runt.daemon.runs import Runs
-from runt.errors import ConnectionLost, KernelNotFound, RuntError, StoreError
 from runt.errors import KernelDied as KernelDiedError
+from runt.errors import KernelNotFound, RuntError, StoreError
 from runt.notebook.cell import CellKey
 from runt.runtime.supervisor_protocol import Record
 
@@ -55,7 +56,9 @@ log = logging.getLogger(__name__)
 
 PROBE_INTERVAL_S = 0.5
 SHUTDOWN_TIMEOUT_S = 15.0  # the supervisor needs about three graces in the worst case
-REATTACH_DELAYS_S = (0.05, 0.2, 1.0)
+REATTACH_DELAYS_S = (0.05, 0.2, 1.0, 5.0)  # the last one again and again, while the supervisor runs
+RESTORE_PATIENCE_S = 2.0  # a room opens without its kernel when the supervisor takes longer
+NO_ANSWER = "the kernel's supervisor does not answer; restart the kernel to give it up"
 PAUSE_BACKLOG_BYTES = 4 << 20  # of the journal: above this the kernel's records wait on disk
 ALIVE = frozenset({"starting", "ready", "restarting"})
 _UNKNOWN_END = 1 << 62
@@ -74,6 +77,7 @@ class KernelRoom:
         self._pid = 0
         self._lock = asyncio.Lock()  # one start, restart or shutdown at a time
         self._starting: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._last: KernelStartParams | None = None  # the environment lives here and nowhere else
         self._language: dict[str, Any] | None = None  # to be written into N at the first run
         self._questions = Questions(room)
@@ -155,6 +159,8 @@ class KernelRoom:
         kernel = self._kernel
         if kernel is None or not self._records.state.ready or self._replay_end is not None:
             return
+        if self._room.runtime.kernel.state == "restarting":  # ready is still the old one
+            return
         run = self.runs.start_next()
         if run is None:
             return
@@ -198,7 +204,7 @@ class KernelRoom:
         """Start a kernel, or join the one that runs; another name replaces it.
 
         Raises:
-            KernelNotFound, RuntError, OSError: R says so, too.
+            KernelNotFound, RuntError, OSError and what libraries raise: R says so, too.
         """
         self._last = params
         async with self._lock:
@@ -213,7 +219,13 @@ class KernelRoom:
         try:
             await self._end_supervisor()
             await self._start_unguarded(params)
-        except (RuntError, OSError) as error:
+        except Exception as error:  # whatever it was (ZeroMQ and msgspec have their own): R must not stay
+            if self._kernel is not None:  # at "starting", and no supervisor without an owner
+                self._ending = True
+                self._kernel.close()
+                directory = self._kernel.directory
+                self._forget_kernel(directory)
+                await self._remove(directory)
             self._start_failed(error)
             raise
 
@@ -246,15 +258,15 @@ class KernelRoom:
         }
         self._use(kernel)
         await kernel.attach(directory, 0, self._received, self._lost)
-        self._room.tasks.start(self._probe(kernel), "probe kernel")
+        self._probe_on(kernel)
 
     def _use(self, kernel: KernelProcess) -> None:
         self._ending = False
         self._kernel = kernel
         self._records.acknowledge = kernel.acknowledge
 
-    def _start_failed(self, error: RuntError | OSError) -> None:
-        text = error.message if isinstance(error, RuntError) else str(error)
+    def _start_failed(self, error: Exception) -> None:
+        text = error.message if isinstance(error, RuntError) else str(error) or repr(error)
         log.warning("room %s: no kernel: %s", self._room.id, text)
         if isinstance(error, KernelDiedError) and error.hint:
             log.warning("room %s: the supervisor's log ends: %s", self._room.id, error.hint)
@@ -264,6 +276,10 @@ class KernelRoom:
             state="none" if missing else "dead", activity="", error=str(error) if missing else text
         )
         self.runs.cancel(None, text)
+
+    def _probe_on(self, kernel: KernelProcess) -> None:
+        if self._probing is None or self._probing.done():
+            self._probing = self._room.tasks.start(self._probe(kernel), "probe kernel")
 
     async def _probe(self, kernel: KernelProcess) -> None:
         """Ask until it answers on both channels; a kernel that dies first says so by itself."""
@@ -284,12 +300,10 @@ class KernelRoom:
         async with self._lock:
             self.runs.cancel(None, "the kernel was restarted")
             kernel = self._kernel
-            if kernel is None or not kernel.attached:
+            if kernel is None or not kernel.restart():
                 await self._start(self._last)
                 return
             self._set_kernel(state="restarting", activity="", error=None)
-            kernel.restart()
-            self._room.tasks.start(self._probe(kernel), "probe kernel")
 
     async def shutdown(self) -> None:
         """End the kernel and its supervisor; does nothing when there is none."""
@@ -378,6 +392,8 @@ class KernelRoom:
                 self._execution_done(execution, status)
             case KernelStarted(pid=pid):
                 self._pid = pid
+                if self._kernel is not None:
+                    self._probe_on(self._kernel)  # from here on, since only now nothing says ready any more
             case KernelReady(info=info):
                 self._ready(info)
             case KernelDied(reason=reason, expected=expected):
@@ -427,24 +443,38 @@ class KernelRoom:
             self._room.tasks.start(self._attach_again(self._kernel), "attach again")
 
     async def _attach_again(self, kernel: KernelProcess) -> None:
-        for delay in REATTACH_DELAYS_S:
+        """Try for as long as the supervisor runs: it may be stopped or swapped out, and its kernel works.
+
+        To give up a supervisor that runs is for a person: restart and shutdown do.
+        """
+        delays = itertools.chain(REATTACH_DELAYS_S, itertools.repeat(REATTACH_DELAYS_S[-1]))
+        for delay in delays:
             await asyncio.sleep(delay)
-            if self._kernel is not kernel or self._ending:
-                return
-            try:
-                await self._attach(kernel, kernel.directory)
-            except (ConnectionLost, StoreError, OSError, msgspec.MsgspecError):
-                if await asyncio.to_thread(supervisor_runs, kernel.directory):
-                    continue
-                break
-            return
-        async with self._lock:
-            if self._kernel is kernel and not self._ending:
-                self._forget_kernel(kernel.directory)
-                await self._remove(kernel.directory)
+            async with self._lock:  # a restart or shutdown comes between two attempts, not into one
+                if self._kernel is not kernel or self._ending:
+                    return
+                if await self._attached(kernel, kernel.directory):
+                    return
+                if not await asyncio.to_thread(supervisor_runs, kernel.directory):
+                    self._forget_kernel(kernel.directory)
+                    await self._remove(kernel.directory)
+                    return
+                if self._room.runtime.kernel.error != NO_ANSWER:
+                    self._set_kernel(error=NO_ANSWER)
+
+    async def _attached(self, kernel: KernelProcess, directory: Path) -> bool:
+        try:
+            async with asyncio.timeout(RESTORE_PATIENCE_S):
+                await self._attach(kernel, directory)
+        except (RuntError, OSError, msgspec.MsgspecError) as error:
+            log.warning("room %s: no supervisor in %s: %s", self._room.id, directory.name, error)
+            return False
+        if self._room.runtime.kernel.error == NO_ANSWER:
+            self._set_kernel(error=None)
+        return True
 
     async def _attach(self, kernel: KernelProcess, directory: Path) -> None:
-        """Attach and replay. Raises ConnectionLost, StoreError, OSError, msgspec.DecodeError."""
+        """Attach and replay. Raises RuntError, OSError, msgspec.DecodeError."""
         self._replay_end = _UNKNOWN_END  # nothing is sent before the replay's end is known and reached
         offset = self._records.state.offset
         hello = await kernel.attach(directory, offset, self._received, self._lost)
@@ -465,7 +495,9 @@ class KernelRoom:
                 log.info("room %s: a run is sent again", self._room.id)
                 self._send(kernel, running)
         if not self._records.state.ready:
-            self._room.tasks.start(self._probe(kernel), "probe kernel")
+            self._probe_on(kernel)
+        elif self._room.runtime.kernel.state == "restarting":  # the order never reached the supervisor
+            self._set_kernel(state="ready")
         self._dispatch()
 
     # -- opening and closing of the room ----------------------------------------------------------
@@ -488,10 +520,11 @@ class KernelRoom:
 
         kernel = KernelProcess(self._places.kernel_sockets)
         self._use(kernel)
-        try:
-            await self._attach(kernel, directory)
-        except (ConnectionLost, StoreError, OSError, msgspec.MsgspecError) as error:
-            log.warning("room %s: no supervisor in %s: %s", self._room.id, name, error)
+        if not await self._attached(kernel, directory):
+            if await asyncio.to_thread(supervisor_runs, directory):
+                self._set_kernel(error=NO_ANSWER)
+                self._room.tasks.start(self._attach_again(kernel), "attach again")
+                return
             self._replay_end = None
             self._forget_kernel(directory)
             await self._remove(directory)

@@ -143,7 +143,8 @@ class KernelProcess:
         record reaches it. The newest attachment wins; the older one is closed by the supervisor.
 
         Raises:
-            ConnectionLost: no supervisor serves this directory (any more).
+            ConnectionLost: no supervisor serves this directory (any more), or it does not answer.
+            RemoteProtocolError: it is not ours, or does not speak our protocol.
             OSError, StoreError, msgspec.DecodeError: its files cannot be read.
         """
         self.close()
@@ -160,8 +161,12 @@ class KernelProcess:
         folder = socket_directory(directory, self._sockets)
         link = await connect(folder / SOCKET_NAME, on_records, lost)
         self._link = link
-        link.write(protocol.encode_attach(offset))
-        self.hello = await link.hello()
+        try:
+            link.write(protocol.encode_attach(offset))
+            self.hello = await link.hello()
+        except BaseException:
+            link.close()  # orders must not go to who has not answered
+            raise
         return self.hello
 
     def send(self, send_id: str, channel: int, frames: Sequence[bytes]) -> bool:
@@ -207,9 +212,10 @@ class KernelProcess:
         """End the kernel and start it again with the same command, environment and connection.
 
         Returns at once; the journal tells ``stopping restart``, the exit, ``restarted``, ``started <pid>``.
+        From then on ``probe``.
         """
         self._ask_to_leave(restart=True)
-        return self._order(protocol.encode_grace(protocol.RESTART, grace_s)) and self.probe()
+        return self._order(protocol.encode_grace(protocol.RESTART, grace_s))
 
     def shutdown(self, grace_s: float = SHUTDOWN_GRACE_S) -> bool:
         """End the kernel, then the supervisor. Returns at once; afterwards ``on_lost`` is called."""

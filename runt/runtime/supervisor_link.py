@@ -24,7 +24,9 @@ ANSWER_TIMEOUT_S = 10.0  # a supervisor answers in a millisecond; a machine that
 
 
 class SupervisorLink(asyncio.Protocol):
-    """Use :func:`connect`. ``on_lost`` is called once, with a reason, unless ``close`` came first."""
+    """Use :func:`connect`. ``on_lost`` is called once, with a reason, unless ``close`` came first; a loss
+    before the HELLO is an error of ``hello`` instead.
+    """
 
     def __init__(self, on_records: OnRecords, on_lost: OnLost) -> None:
         self._on_records = on_records
@@ -61,6 +63,7 @@ class SupervisorLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the owner, unless it was the one that closed."""
         reason = str(exc) if exc else "the supervisor closed its socket"
+        greeted = self._hello.done() and self._hello.exception() is None
         if not self._hello.done():
             self._hello.set_exception(ConnectionLost(reason))
             self._hello.exception()  # retrieved: nobody may be waiting
@@ -68,7 +71,8 @@ class SupervisorLink(asyncio.Protocol):
             self.closed.set_result(None)
         if not self._closing:
             self._closing = True
-            self._on_lost(reason)
+            if greeted:
+                self._on_lost(reason)
 
     def _fail(self, reason: str) -> None:
         if self._transport is not None:
@@ -78,7 +82,8 @@ class SupervisorLink(asyncio.Protocol):
             if not self._hello.done():
                 self._hello.set_exception(RemoteProtocolError(reason))
                 self._hello.exception()
-            self._on_lost(reason)
+            else:
+                self._on_lost(reason)
 
     # the owner's side
 
