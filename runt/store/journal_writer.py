@@ -196,10 +196,16 @@ class JournalWriter:
         future: Future[_T] = Future()
 
         def run() -> None:
+            # A caller that was cancelled wants no answer, but what it began is done: it may be a close.
+            wanted = future.set_running_or_notify_cancel()
             try:
-                future.set_result(function())
+                result = function()
             except BaseException as error:  # noqa: BLE001 - handed to the caller, whole
-                future.set_exception(error)
+                if wanted:
+                    future.set_exception(error)
+            else:
+                if wanted:
+                    future.set_result(result)
 
         self._queue.put(_Job(room, run))
         return await asyncio.wrap_future(future)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from runt.daemon import journal_care
@@ -77,3 +80,23 @@ async def test_a_long_log_becomes_a_snapshot(monkeypatch: pytest.MonkeyPatch) ->
         await here.restart()
         again = await here.join(path)
         assert again.sources() == text
+
+
+async def test_a_caller_that_gave_up_does_not_end_the_writer(here: DaemonInLoop) -> None:
+    """A cancelled wait for the journal (a rescue, while its room closes) leaves the other rooms theirs."""
+    client = await here.join(here.notebook("a.ipynb", "x"))
+    room = next(iter(here.daemon.rooms))
+    writer = here.daemon.journals
+    working, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        working.set()
+        assert go_on.wait(30)
+
+    waiting = asyncio.create_task(writer._call(writer._rooms[room.journal], work))
+    await until(working.is_set, "the writer's work")
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    go_on.set()
+    client.type(client.keys()[0], "y")
+    await client.until(lambda: client.status.journaled_n == client.session.sent_n, "the acknowledgement")
