@@ -17,7 +17,8 @@ import msgspec
 from runt.daemon.connection import Connection
 from runt.daemon.owned_tasks import OwnedTasks
 from runt.daemon.refusals import RequestRefused
-from runt.errors import RemoteProtocolError, StoreError
+from runt.daemon.scratch_documents import release
+from runt.errors import DamagedUpdate, RemoteProtocolError, StoreError
 from runt.notebook.crdt import Origin
 from runt.notebook.settings_document import SettingsDocument
 from runt.protocol.events import RequestReceived, SessionEvent, SyncReceived
@@ -42,13 +43,29 @@ class Settings:
         for problem in problems:
             log.warning("settings: %s", problem)
         self.problems = problems
-        self.document = SettingsDocument()
-        self.document.update(self._builtins(self.current), "daemon")
         self.channels: set[SettingsChannel] = set()
         self._tasks = OwnedTasks("settings")
         self._write_again = False
         self._writing = False
+        self._make_document()
+
+    def _make_document(self) -> None:
+        self.document = SettingsDocument()
+        self.document.update(self._builtins(self.current), "daemon")
         self._subscription = self.document.observe_updates(self._changed)
+
+    def apply(self, update: bytes, peer: str) -> None:
+        """Take a peer's change. Raises DamagedUpdate."""
+        try:
+            self.document.apply(update, peer)
+        except DamagedUpdate:
+            if self.document.poisoned:
+                log.error("settings: an update broke the document, it is made anew")  # noqa: TRY400 - one line
+                release(self.document)
+                self._make_document()
+                for channel in list(self.channels):
+                    channel.document_replaced()
+            raise
 
     async def close(self) -> None:
         self._subscription.close()
@@ -120,6 +137,11 @@ class SettingsChannel:
         if session.state is State.OPEN:
             self._connection.send(session.sync("s", kind, data))
 
+    def document_replaced(self) -> None:
+        """Whoever holds the old document brings it along at the next connection."""
+        self._settings.channels.discard(self)
+        self._connection.close("settings made anew")
+
     def receive(self, event: SessionEvent) -> None:
         match event:
             case SyncReceived(kind=SyncKind.STEP1, data=state):
@@ -127,7 +149,7 @@ class SettingsChannel:
             case SyncReceived(data=data):
                 if len(data) > MAX_UPDATE_BYTES:
                     raise RemoteProtocolError(f"a settings update of {len(data)} bytes")
-                self._settings.document.apply(data, self.peer)
+                self._settings.apply(data, self.peer)
             case RequestReceived(request=request):
                 self._connection.fail(
                     request.id, RequestRefused("unknown_method", f"no method {request.method!r} for settings")

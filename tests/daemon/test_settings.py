@@ -61,3 +61,18 @@ async def test_a_value_that_is_not_valid_is_set_back(here: DaemonInLoop) -> None
     await client.until(lambda: client.settings.get("theme") == "system", "the old value")
     assert not here.places.settings_json.exists()
     client.close()
+
+
+async def test_settings_survive_an_update_that_breaks_their_document(here: DaemonInLoop) -> None:
+    """Its sender is dropped; the others connect again, find the values, and can change them."""
+    good, bad = await join(here), await join(here)
+    good.settings.set("theme", "light", "me")
+    await bad.until(lambda: bad.settings.get("theme") == "light", "the change")
+    here.daemon.settings.document.poisoned = True  # what pycrdt's panic leaves behind
+    bad.settings.set("theme", "dark", "me")
+    await bad.until(lambda: bad.lost, "the end of the sender")
+    await good.until(lambda: good.lost, "the end of the other connection")
+    again = await join(here)
+    assert again.settings.get("theme") == "light"
+    again.settings.set("stop_on_error", False, "me")
+    await until(lambda: not here.daemon.settings.current.stop_on_error, "the new change")
