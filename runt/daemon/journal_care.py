@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from runt.daemon.room_loading import MARKS
 from runt.daemon.scratch_documents import scratch
 from runt.errors import DamagedUpdate, StoreError
 from runt.notebook.crdt import CrdtDocument
@@ -54,11 +55,15 @@ class JournalCare:
         room = self._room
         try:
             for doc in due:
+                if doc == "n":
+                    room.file.keep_bases()
                 room.log.flush()
                 seq = room.journal.appended
                 snapshot, state = room.document(doc).update_since(), room.document(doc).state()
                 if await asyncio.to_thread(_says_the_same, _KINDS[doc], snapshot, state):
                     room.journal.compact(doc, snapshot, seq)
+                    if doc == "n":
+                        room.journal.compact(MARKS, b"", seq)
                 else:
                     log.error("room %s: a snapshot of %s cannot be trusted; the log stays", room.id, doc)
         finally:
@@ -73,6 +78,7 @@ class JournalCare:
         room = self._room
         while room.unsafe:
             await asyncio.sleep(self._rescue_interval_s)
+            room.file.keep_bases()
             room.log.flush()
             snapshots: dict[str, bytes] = {doc: room.document(doc).update_since() for doc in _KINDS}
             try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -22,7 +23,7 @@ import msgspec
 from runt.daemon.autosave import SaveSchedule
 from runt.daemon.notebook_writing import Formatted, format_notebook
 from runt.daemon.refusals import RequestRefused
-from runt.daemon.room_loading import DiskMerge, Put, merge_disk
+from runt.daemon.room_loading import MARKS, DiskMerge, Put, encode_mark, merge_disk
 from runt.errors import FileChanged, NotebookFileError, StoreError
 from runt.notebook.ipynb import FileNotebook
 from runt.store.atomic_file import read_file, write_file
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# The last version of N that was saved, and the one that is being saved.
+# Side values: N as it was last saved, and as it is being saved.
 BASES = ("base", "base2")
 MERGE_ATTEMPTS = 3  # a file that changes again during each merge is left for the next save
 
@@ -42,13 +43,15 @@ MERGE_ATTEMPTS = 3  # a file that changes again during each merge is left for th
 class SavedState(msgspec.Struct, frozen=True):
     """How far the file is, as kept in the journal. ``n`` and ``r`` count changes of this room's life.
 
-    ``base`` names the side value that holds N as saved.
+    ``mark`` names the place in the journal's updates up to which N is as saved. Without one, ``base`` names
+    the side value that holds N as saved.
     """
 
     disk_hash: str = ""
     n: int = 0
     r: int = 0
     base: str = BASES[0]
+    mark: str = ""
 
 
 @dataclass(slots=True)
@@ -86,6 +89,8 @@ class RoomFile:
     parsed: FileNotebook | None = None  # the file as last read or written: its style
     mode_new: bool = False  # nothing is at the path yet
     schedule: SaveSchedule = field(init=False)
+    # The last attempt to save that is not known to have ended well, and N as it was then.
+    _saving: tuple[SavedState, bytes] | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _timer: asyncio.TimerHandle | None = None
     _unsaved_shown: bool = False
@@ -107,11 +112,44 @@ class RoomFile:
         return self.path is not None and os.path.realpath(path) == str(self.path)
 
     def remember(self) -> None:
-        """Put into the journal how far the file is: for a room that is new there."""
+        """Put into the journal how far the file is, and N as saved where no mark says it."""
         self.room.log.side("saved", msgspec.json.encode(self.saved))
         self.room.log.side("counts", self.counts.encode())
-        self.room.log.side(self.saved.base, self.base)
+        if not self.saved.mark:
+            self.room.log.side(self.saved.base, self.base)
+        self._saving = None
         self.room.log.side("saving", None)
+
+    def remember_first(self) -> None:
+        """As `remember`, for a room that was just made of its file: N as recorded up to now is as saved."""
+        if self.base is not None:
+            self.saved = msgspec.structs.replace(self.saved, mark=self._set_mark())
+        self.remember()
+
+    def _set_mark(self) -> str:
+        """Mark the place in the journal behind all changes of N up to now; returns its name.
+
+        Small: N itself (megabytes, for a big notebook) must not be written at each save.
+        """
+        mark = secrets.token_hex(8)
+        self.room.log.update(MARKS, encode_mark(mark, self.room.notebook.state()))
+        return mark
+
+    def keep_bases(self) -> None:
+        """The journal is about to forget single updates, and marks with them: put what they stand for there
+        as it is.
+        """
+        if self.saved.mark and self.base is not None:
+            self.saved = msgspec.structs.replace(self.saved, mark="")
+            self.room.log.side(self.saved.base, self.base)
+            self.room.log.side("saved", msgspec.json.encode(self.saved))
+        if self._saving is not None and self._saving[0].mark:
+            saving, base = self._saving
+            saving = msgspec.structs.replace(saving, mark="")
+            self._saving = saving, base
+            self.room.log.side(saving.base, base)
+            if saving.disk_hash:
+                self.room.log.side("saving", msgspec.json.encode(saving))
 
     def take_disk(self, merged: DiskMerge) -> None:
         """At opening: take in what was written to the file while the room was closed."""
@@ -227,14 +265,14 @@ class RoomFile:
         began = time.monotonic()
         notebook = self.room.notebook.update_since()
         runtime = self.room.runtime.update_since()
-        n, r = self.counts.n, self.counts.r
+        self._saving = self._capture(notebook), notebook
         self.schedule.begun()
         formatted: Formatted = await asyncio.to_thread(
             format_notebook, path, notebook, runtime, self.parsed, expected, self.blobs
         )
-        saving = SavedState(formatted.disk_hash, n, r, self.saved.base)
+        self._saving = msgspec.structs.replace(self._saving[0], disk_hash=formatted.disk_hash), notebook
         if not formatted.unchanged:
-            saving = await self._announce(saving, notebook)
+            await self._announce(self._saving[0])
             await asyncio.to_thread(
                 write_file, path, formatted.data, expected_sha256=expected, mode=self.new_mode
             )
@@ -242,21 +280,25 @@ class RoomFile:
         now = self.room.loop.time()
         self.schedule.succeeded(now, time.monotonic() - began)
         self.parsed = formatted.parsed
-        self._set_saved(saving, notebook)
+        self._set_saved(*self._saving)
         if not formatted.unchanged:
             log.info("room %s: saved %d bytes", self.room.id, len(formatted.data))
         self._set_timer()
 
-    async def _announce(self, saving: SavedState, base: bytes) -> SavedState:
-        """Put into the journal what is about to be in the file; returns it with the place of its base.
+    def _capture(self, notebook: bytes) -> SavedState:
+        """How far the file is to be, and where N is as it is now."""
+        now = msgspec.structs.replace(self.saved, disk_hash="", n=self.counts.n, r=self.counts.r)
+        if notebook == self.base:
+            return now
+        other = BASES[1] if self.saved.base == BASES[0] else BASES[0]
+        return msgspec.structs.replace(now, base=other, mark=self._set_mark())
+
+    async def _announce(self, saving: SavedState) -> None:
+        """Put into the journal what is about to be in the file.
 
         Else a daemon that is killed after the write would find a version that it does not know, and merge its
         own cells and text into the notebook a second time.
         """
-        if base != self.base:
-            other = BASES[1] if self.saved.base == BASES[0] else BASES[0]
-            saving = msgspec.structs.replace(saving, base=other)
-            self.room.log.side(other, base)
         self.room.log.side("saving", msgspec.json.encode(saving))
         self.room.log.flush()
         try:
@@ -264,14 +306,14 @@ class RoomFile:
         except StoreError as error:
             # Then the file is the safest place that is left.
             log.warning("room %s: saved without a note in the journal: %s", self.room.id, error)
-        return saving
 
     def _set_saved(self, saved: SavedState, base: bytes) -> None:
         self.mode_new = False
-        if base != self.base:
-            self.base = base
-            self.room.log.side(saved.base, base)
+        if saved.mark and not self.saved.mark:
+            self.room.log.side(self.saved.base, None)
+        self.base = base
         self.saved = saved
+        self._saving = None
         self.room.log.side("saved", msgspec.json.encode(self.saved))
         self.room.log.side("saving", None)
         with self.room.runtime_changes() as writer:
@@ -320,7 +362,8 @@ class RoomFile:
         """
         self.room.notebook.apply(merged.notebook, "disk")
         self.parsed = merged.parsed
-        self.saved = msgspec.structs.replace(self.saved, disk_hash=merged.disk_hash)
+        # What the file says is no state that the room ever had: no place in the journal stands for it.
+        self.saved = msgspec.structs.replace(self.saved, disk_hash=merged.disk_hash, mark="")
         self.base = merged.base
         self.remember()
         with self.room.runtime_changes() as writer:

@@ -23,16 +23,22 @@ from runt.notebook.manifests import BlobRef, encode, manifest_from_nbformat
 from runt.notebook.notebook_document import NotebookDocument
 from runt.notebook.runtime_document import RuntimeDocument
 from runt.notebook.runtime_writer import RuntimeWriter
+from runt.notebook.state_vector import decode_state
 
 Put = Callable[[bytes, str], BlobRef]
+
+MARKS = "mark"  # rows among the journal's updates that change nothing: N was as saved there
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedDocuments:
-    """Both documents of a room as full updates, ready for the loop."""
+    """Both documents of a room as full updates, ready for the loop; ``state`` is the notebook's state vector,
+    of one that was restored.
+    """
 
     notebook: bytes
     runtime: bytes
+    state: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,7 @@ def restore(
         replay(notebook, snapshots.get("n"), of["n"])
         if not notebook.schema:
             return None
-        squashed = notebook.update_since()
+        squashed, state = notebook.update_since(), notebook.state()
     with scratch(RuntimeDocument()) as runtime:
         try:
             replay(runtime, snapshots.get("r"), of["r"])
@@ -126,9 +132,89 @@ def restore(
         except DamagedUpdate:
             usable = False
         if usable:
-            return LoadedDocuments(squashed, runtime.update_since())
+            return LoadedDocuments(squashed, runtime.update_since(), state)
     with scratch(RuntimeDocument.create(owner)) as fresh:
-        return LoadedDocuments(squashed, fresh.update_since())
+        return LoadedDocuments(squashed, fresh.update_since(), state)
+
+
+def encode_mark(name: str, state: bytes) -> bytes:
+    """A row of MARKS; ``state`` is N's state vector there, to know damage by."""
+    return name.encode() + b" " + state
+
+
+def notebook_at(
+    snapshots: Mapping[str, bytes],
+    updates: Sequence[tuple[str, bytes]],
+    mark: str,
+    now: LoadedDocuments,
+) -> bytes | None:
+    """N as it was at a mark; None if the journal does not lead there (any more). ``now`` is where all of it
+    leads.
+    """
+    start = mark.encode() + b" "
+    found = (at for at, (doc, data) in enumerate(updates) if doc == MARKS and data.startswith(start))
+    at = next(found, None)
+    if at is None:
+        return None
+    state = decode_state(updates[at][1][len(start) :])
+    if not any(doc == "n" for doc, _ in updates[at:]):
+        return now.notebook if decode_state(now.state) == state else None
+    own = [data for doc, data in updates[:at] if doc == "n"]
+    with scratch(NotebookDocument()) as notebook:
+        try:
+            replay(notebook, snapshots.get("n"), own)
+        except DamagedUpdate:
+            return None
+        return notebook.update_since() if decode_state(notebook.state()) == state else None
+
+
+def salvage(
+    snapshots: Mapping[str, bytes], updates: Sequence[tuple[str, bytes]], owner: str
+) -> LoadedDocuments | None:
+    """As `restore`, from as many of the notebook's updates as can be applied; None if that is no notebook."""
+    kept = list(updates)
+    while True:
+        try:
+            return restore(snapshots, kept, owner)
+        except DamagedUpdate:
+            usable = _applicable(snapshots.get("n"), [data for doc, data in kept if doc == "n"])
+            if usable < 0:
+                return None
+            number = 0
+            prefix: list[tuple[str, bytes]] = []
+            for doc, data in kept:
+                if doc == "n":
+                    number += 1
+                    if number > usable:
+                        continue
+                prefix.append((doc, data))
+            kept = prefix
+
+
+def _applicable(snapshot: bytes | None, updates: Sequence[bytes]) -> int:
+    """How many of the updates can be applied before the first that cannot; -1: not even the snapshot."""
+    with scratch(NotebookDocument()) as notebook:
+        done = -1
+        try:
+            replay(notebook, snapshot, ())
+            done = 0
+            for update in updates:
+                notebook.apply(update, "journal")
+                done += 1
+        except DamagedUpdate:
+            pass  # that is what was to be found
+        return done
+
+
+def contains(notebook: bytes, base: bytes) -> bool:
+    """Whether one full update of N has seen all that another has."""
+    with scratch(NotebookDocument()) as live, scratch(NotebookDocument()) as older:
+        live.apply(notebook, "journal")
+        try:
+            older.apply(base, "journal")
+        except DamagedUpdate:
+            return False
+        return live.contains(older.state())
 
 
 def merge_disk(

@@ -19,8 +19,18 @@ import msgspec
 from runt.daemon.kernel_room import KernelRoom
 from runt.daemon.refusals import RequestRefused
 from runt.daemon.room import Room
-from runt.daemon.room_file import ChangeCounts, RoomFile, SavedState
-from runt.daemon.room_loading import DiskMerge, LoadedDocuments, import_file, merge_disk, new_room, restore
+from runt.daemon.room_file import BASES, ChangeCounts, RoomFile, SavedState
+from runt.daemon.room_loading import (
+    DiskMerge,
+    LoadedDocuments,
+    contains,
+    import_file,
+    merge_disk,
+    new_room,
+    notebook_at,
+    restore,
+    salvage,
+)
 from runt.errors import DamagedUpdate, StoreError
 from runt.notebook.ipynb import FileNotebook
 from runt.notebook.manifests import BlobRef
@@ -29,6 +39,7 @@ from runt.notebook.runtime_document import RuntimeDocument
 from runt.store.atomic_file import clear_interrupted, read_file
 from runt.store.blobs import BlobStore
 from runt.store.journal import RoomContents, RoomDamaged, RoomJournal
+from runt.store.journal_database import replace_room
 from runt.store.journal_writer import JournalWriter
 from runt.store.places import Places
 
@@ -93,7 +104,17 @@ class RoomOpener:
         """Load a room. Raises RequestRefused, NotebookFileError, StoreError, OSError."""
         journal, notice = await self._open_journal(id_)
         try:
-            opened = await asyncio.to_thread(self._load, id_, path, metadata, journal.contents)
+            try:
+                opened = await asyncio.to_thread(self._load, id_, path, metadata, journal.contents)
+            except DamagedUpdate as error:
+                log.exception("room %s: the journal cannot be used", id_)
+                kept_as = await self._start_over(journal, path)
+                journal = await self._journals.open(journal.path)
+                opened = await asyncio.to_thread(self._load, id_, path, metadata, journal.contents)
+                notice = (
+                    f"the notebook's journal was damaged ({error.message}); what could be read was recovered, "
+                    f"the old one is kept as {kept_as}"
+                )
             side = dict(journal.contents.side)
             journal.release()
             room = self._build(id_, path, journal, opened)
@@ -121,6 +142,15 @@ class RoomOpener:
                 f"the notebook's journal was damaged; what could be read was recovered ({error.hint})",
             )
 
+    async def _start_over(self, journal: RoomJournal, path: Path | None) -> Path:
+        """Put a new database in the place of one that does not lead to a notebook, with what can be used of
+        it. Returns where the old one is kept. Raises StoreError, OSError.
+        """
+        contents = journal.contents
+        await journal.close()
+        documents, side = await asyncio.to_thread(_salvaged, contents, path, self._owner)
+        return await asyncio.to_thread(replace_room, journal.path, documents, side)
+
     def _load(
         self, id_: str, path: Path | None, metadata: dict[str, Any] | None, contents: RoomContents
     ) -> _Opened:
@@ -134,12 +164,9 @@ class RoomOpener:
                 on_disk = None
         restored = None
         if not contents.is_empty:
-            try:
-                restored = restore(contents.snapshots, contents.updates, self._owner)
-            except DamagedUpdate:
-                log.exception("room %s: the journal cannot be applied", id_)
+            restored = restore(contents.snapshots, contents.updates, self._owner)
         if restored is not None:
-            return self._restored(id_, path, restored, contents.side, on_disk)
+            return self._restored(id_, path, restored, contents, on_disk)
         if on_disk is not None:
             documents, parsed = import_file(
                 on_disk.data, str(path), on_disk.disk_hash, id_, self._owner, self.put
@@ -157,15 +184,19 @@ class RoomOpener:
         id_: str,
         path: Path | None,
         documents: LoadedDocuments,
-        side: dict[str, bytes],
+        contents: RoomContents,
         on_disk: _OnDisk | None,
     ) -> _Opened:
+        side = contents.side
         saved = msgspec.json.decode(side["saved"], type=SavedState) if "saved" in side else SavedState()
         counts = ChangeCounts.decode(side["counts"]) if "counts" in side else ChangeCounts()
         saving = msgspec.json.decode(side["saving"], type=SavedState) if "saving" in side else None
         if saving is not None and on_disk is not None and on_disk.disk_hash == saving.disk_hash:
             saved = saving  # the daemon was killed between the write and its note
-        base = side.get(saved.base)
+        base = base_of(contents, saved, documents)
+        if base is None and saved.mark and on_disk is not None:
+            # An older state than the file's. Going on from there would write it over the file.
+            raise DamagedUpdate("changes that were saved are missing")
         merge = None
         if on_disk is not None and on_disk.disk_hash != saved.disk_hash:
             merge = merge_disk(
@@ -205,7 +236,7 @@ class RoomOpener:
         if opened.fresh:
             room.log.update("n", opened.documents.notebook)
             room.log.update("r", opened.documents.runtime)
-            room.file.remember()
+            room.file.remember_first()
         return room
 
     async def _settle(self, room: Room, opened: _Opened, side: dict[str, bytes]) -> None:
@@ -307,6 +338,39 @@ def _clear_killed_save(path: Path, side: dict[str, bytes]) -> None:
         clear_interrupted(path, saving.disk_hash, saved.disk_hash)
     except OSError as error:
         log.warning("%s: what a killed save left cannot be removed: %s", path, error)
+
+
+def base_of(contents: RoomContents, saved: SavedState, now: LoadedDocuments) -> bytes | None:
+    """N as it was saved, as far as the journal can tell; ``now`` is what the journal leads to."""
+    if saved.mark:
+        return notebook_at(contents.snapshots, contents.updates, saved.mark, now)
+    return contents.side.get(saved.base)
+
+
+def _salvaged(
+    contents: RoomContents, path: Path | None, owner: str
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Documents and side values for a new database. Nothing, where the file has more than can be salvaged:
+    then the notebook is made of the file, under a new history, and clients bring what they have into that.
+    """
+    documents = salvage(contents.snapshots, contents.updates, owner)
+    if documents is None:
+        return {}, {}
+    saved = (
+        msgspec.json.decode(contents.side["saved"], type=SavedState)
+        if "saved" in contents.side
+        else SavedState()
+    )
+    base = base_of(contents, saved, documents)
+    usable = base is not None and contains(documents.notebook, base)
+    if saved.disk_hash and not usable and path is not None and path.exists():
+        return {}, {}
+    side = {name: data for name, data in contents.side.items() if name not in (*BASES, "saving")}
+    saved = msgspec.structs.replace(saved, mark="")
+    side["saved"] = msgspec.json.encode(saved)
+    if base is not None and usable:
+        side[saved.base] = base
+    return {"n": documents.notebook, "r": documents.runtime}, side
 
 
 def _directory_names(directory: Path) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runt.errors import StoreError
@@ -173,6 +173,33 @@ def open_room(path: Path) -> tuple[RoomDatabase, Rows]:
         raise from_os_error(error, path, "open") from error
     except sqlite3.Error as error:
         raise from_sqlite_error(error, path, "open") from error
+
+
+def replace_room(path: Path, snapshots: Mapping[str, bytes], side: Mapping[str, bytes]) -> Path:
+    """Put a database with these documents and side values, and the old executions, in the place of one that
+    is whole but of no use. Returns where the old one is kept. It must not be open. Raises `StoreError`.
+    """
+    try:
+        database, _ = open_room(path)
+        try:
+            old = database.rows()
+        finally:
+            database.close(clean=False)
+        kept_as = free_name(path)
+        rows = Rows(
+            meta=old.meta | {DAMAGED: kept_as.name},
+            snapshots={doc: (old.last_seq(), data) for doc, data in snapshots.items()},
+            side=dict(side),
+            executions=old.executions,
+        )
+        rows.meta[SEQ] = str(old.last_seq())  # its numbers must never be given out twice
+        build_replacement(path, rows)
+        switch_to_replacement(path, kept_as=kept_as)
+    except OSError as error:
+        raise from_os_error(error, path, "replace") from error
+    except sqlite3.Error as error:
+        raise from_sqlite_error(error, path, "replace") from error
+    return kept_as
 
 
 def _open_checked(path: Path) -> tuple[RoomDatabase, Rows]:
