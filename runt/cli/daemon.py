@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runt.cli.opening import existing_notebook
+from runt.cli.listing import kernel_count, kernels_left
+from runt.cli.opening import existing_notebook, untitled_room
 from runt.cli.reporting import EXIT_FAILED, note, say
 from runt.errors import DaemonUnavailable
 from runt.peer.client import Client
@@ -34,12 +35,19 @@ def start() -> int:
 
 def stop(*, kernels: bool) -> int:
     """Stop the daemon and wait until it is gone. Not running is fine."""
+    count = kernel_count()
     try:
-        asyncio.run(_stop(kernels=kernels))
+        # Kernels without a daemon can only be ended by one.
+        asyncio.run(_stop(kernels=kernels, revive=kernels and count > 0))
     except DaemonUnavailable:
-        say("no daemon runs")
+        say(f"no daemon runs{kernels_left()}")
         return 0
-    say("daemon stopped" + (", kernels ended" if kernels else ""))
+    if not count:
+        say("daemon stopped")
+    elif kernels:
+        say(f"daemon stopped, {count} kernels ended" if count > 1 else "daemon stopped, 1 kernel ended")
+    else:
+        say(f"daemon stopped{kernels_left()}")
     return 0
 
 
@@ -84,13 +92,14 @@ def _print_new(text: str, _log: Path) -> None:
 
 def stop_kernel(path: str) -> int:
     """End the kernel of a notebook that is open; its document and outputs stay."""
-    target = existing_notebook(path)
+    room = untitled_room(path)
+    which = {"id": room} if room is not None else {"path": str(existing_notebook(path))}
     try:
-        asyncio.run(_stop_kernel(target))
+        asyncio.run(_stop_kernel(which))
     except DaemonUnavailable:
-        note("no daemon runs, so no kernel does")
+        note(f"no daemon runs{kernels_left()}")
         return EXIT_FAILED
-    say(f"kernel of {target.name} stopped")
+    say(f"kernel of {Path(path).name} stopped")
     return 0
 
 
@@ -99,11 +108,11 @@ async def _status(*, start_daemon: bool) -> dict[str, Any]:
         return await client.status(start=start_daemon)
 
 
-async def _stop(*, kernels: bool) -> None:
+async def _stop(*, kernels: bool, revive: bool) -> None:
     async with Client() as client:
-        pid = (await client.status(start=False))["pid"]
+        status = await client.status(start=revive)
         await client.shutdown(kernels=kernels)
-    await _gone(pid)
+    await _gone(status["pid"])
 
 
 async def _gone(pid: int) -> None:
@@ -130,6 +139,6 @@ def _alive(pid: int) -> bool:
         return not Path("/proc").is_dir() or state.exists()
 
 
-async def _stop_kernel(target: Path) -> None:
+async def _stop_kernel(which: dict[str, str]) -> None:
     async with Client() as client:
-        await client.control("kernel.stop", {"path": str(target)}, start=False)
+        await client.control("kernel.stop", which, start=False)

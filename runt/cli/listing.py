@@ -14,6 +14,8 @@ from typing import Any
 from runt.cli.reporting import EXIT_FAILED, note, say, say_json
 from runt.errors import DaemonUnavailable
 from runt.peer.client import Client
+from runt.peer.untitled import handle
+from runt.store.places import Places
 from runt.terminal.sanitise import display_text
 from runt.terminal.widths import cell_width
 
@@ -25,14 +27,14 @@ def list_notebooks(*, as_json: bool) -> int:
     except DaemonUnavailable:
         entries = []
         if not as_json:
-            note("no daemon runs, so no notebook is open")
+            note(f"no daemon runs, so no notebook is open{kernels_left()}")
     if as_json:
         say_json(entries)
     elif entries:
         rows = [
             (
                 _glyph(entry),
-                _path(entry["path"]),
+                _name(entry),
                 _kernel(entry),
                 _people(entry),
                 "unsaved" if entry["unsaved"] else "",
@@ -50,7 +52,7 @@ def show_status(*, as_json: bool) -> int:
     except DaemonUnavailable:
         if as_json:
             say_json({"running": False})
-        note("no daemon runs; the next `runt FILE` starts one")
+        note(f"no daemon runs; the next `runt FILE` starts one{kernels_left()}")
         return EXIT_FAILED
     if as_json:
         say_json({"running": True, **status})
@@ -60,8 +62,23 @@ def show_status(*, as_json: bool) -> int:
     say(f"notebooks  {len(status['rooms'])} open")
     say(f"kernels    {len(status['kernels'])} running")
     for kernel in status["kernels"]:
-        say(f"           {kernel.get('name') or '?'}  pid {kernel.get('pid')}  {_path(kernel.get('path'))}")
+        where = _path(kernel["path"]) if kernel.get("path") else "of an untitled notebook"
+        say(f"           {kernel.get('name') or '?'}  pid {kernel.get('pid')}  {where}")
     return 0
+
+
+def kernel_count() -> int:
+    """How many kernels there are, with or without a daemon."""
+    return sum(1 for _ in Places.from_environment().supervisors.glob("*/kernel.json"))
+
+
+def kernels_left() -> str:
+    """Words for kernels that wait for the next daemon; empty when there are none."""
+    count = kernel_count()
+    if not count:
+        return ""
+    kernels = "1 kernel goes" if count == 1 else f"{count} kernels go"
+    return f"; {kernels} on and `runt daemon start` finds them"
 
 
 async def _ask(method: str) -> Any:
@@ -73,10 +90,13 @@ def _glyph(entry: dict[str, Any]) -> str:
     return "◐" if entry["running"] else "○"
 
 
-def _path(path: str | None) -> str:
-    """A path as a person writes it; untitled notebooks have none."""
-    if not path:
-        return "untitled"
+def _name(entry: dict[str, Any]) -> str:
+    """What opens this notebook again: its path, or the handle of an untitled one."""
+    return _path(entry["path"]) if entry["path"] else handle(entry["id"])
+
+
+def _path(path: str) -> str:
+    """A path as a person writes it."""
     try:
         return "~/" + str(Path(path).relative_to(Path.home()))
     except ValueError:

@@ -15,12 +15,16 @@ SUFFIX = ".ipynb"
 
 
 def open_in_terminal(path: str) -> int:
-    """Show an existing notebook; returns the exit status. ``path`` is as typed; ``.ipynb`` may be left out."""
-    found = existing_notebook(path)
+    """Show an existing notebook; returns the exit status.
+
+    ``path`` is as typed; ``.ipynb`` may be left out. An untitled one is named by its handle (`runt ls`).
+    """
+    room = untitled_room(path)
+    found = existing_notebook(path) if room is None else None
     require_terminal()
     from runt.tui.run import run_notebook
 
-    return run_notebook(str(found))
+    return run_notebook(None if found is None else str(found), room=room)
 
 
 def new_in_terminal(path: str | None) -> int:
@@ -32,8 +36,20 @@ def new_in_terminal(path: str | None) -> int:
     return run_notebook(None if target is None else str(target), new=True)
 
 
+def untitled_room(name: str) -> str | None:
+    """The room of an untitled notebook, None if the name is none of a handle or a file has it."""
+    if not name.startswith("untitled-") or Path(name).exists():
+        return None
+    from runt.peer.untitled import room_of
+    from runt.store.places import Places
+
+    return room_of(name, Places.from_environment())
+
+
 def existing_notebook(path: str) -> Path:
     """The absolute path of a notebook that exists; raises ``NotebookFileError`` otherwise."""
+    if not path:
+        raise NotebookFileError("''", "is not a path", hint="name a notebook")
     given = Path(path).expanduser().absolute()
     target = given
     if not given.exists() and given.suffix != SUFFIX:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runt.cli.lines import LineBuffer
+from runt.cli.lines import LineBuffer, ProgressLine
 from runt.cli.opening import existing_notebook, new_notebook_path
 from runt.cli.reporting import EXIT_FAILED, note, say_json
 from runt.cli.text import output_text, safe_text, wants_colour
@@ -55,6 +55,9 @@ async def _run(target: Path, cwd: Path, *, as_json: bool, allow_errors: bool) ->
         try:
             results = await _execute(notebook, keys, quiet=as_json, allow_errors=allow_errors)
             await notebook.save()
+        except asyncio.CancelledError:
+            note("interrupted; what ran so far is in the notebook")
+            raise
         finally:
             # A kernel that nobody looks at and that we started would stay for ever.
             if ours and not notebook.peers:
@@ -84,14 +87,17 @@ async def _execute(
     for request in requests:
         executions += await notebook.execute(request)
     results = []
-    for execution in executions:
+    progress = ProgressLine(len(executions))
+    for number, execution in enumerate(executions, 1):
         if not quiet:
-            await _show(execution)
+            progress.cell = number
+            progress.show("")
+            await _show(execution, progress)
         results.append(await execution.result())
     return results
 
 
-async def _show(execution: Execution) -> None:
+async def _show(execution: Execution, progress: ProgressLine) -> None:
     """Print what a run prints, line by line; what it shows, as text; errors and stderr to stderr."""
     colour = wants_colour()
     buffers: dict[int, tuple[Any, LineBuffer]] = {}
@@ -99,12 +105,18 @@ async def _show(execution: Execution) -> None:
         if isinstance(event, StreamText):
             channel = sys.stderr if event.name == "stderr" else sys.stdout
             _, buffer = buffers.setdefault(event.index, (channel, LineBuffer()))
-            _write(channel, buffer.feed(event.text, event.erased), colour=colour)
+            ready = buffer.feed(event.text, event.erased)
+            if ready:
+                progress.clear()
+                _write(channel, ready, colour=colour)
+            progress.show(buffer.held)
         elif isinstance(event, OutputShown):
+            progress.clear()
             _flush(buffers, colour=colour)
             channel = sys.stderr if event.output.output_type == "error" else sys.stdout
             channel.write(output_text(event.output.to_nbformat(), colour=colour) + "\n")
             channel.flush()
+    progress.clear()
     _flush(buffers, colour=colour)
 
 

@@ -29,6 +29,7 @@ from runt.tui.guard import Guard
 from runt.tui.help_panel import HelpPanel
 from runt.tui.images.modes import DEFAULT_CELL_PIXELS, ImageMode
 from runt.tui.key_routing import KeyRouting
+from runt.tui.key_screen import KeyScreen
 from runt.tui.leaving import Farewell, cannot_keep, keep_edits
 from runt.tui.palette import Palette
 from runt.tui.presence_reporter import PresenceReporter
@@ -287,6 +288,8 @@ class NotebookApp(TerminalApp[Farewell]):
 
     async def route_key(self, event: events.Key) -> bool:
         """Give a key to its place, unless a palette or dialog has the screen."""
+        if isinstance(self.screen, KeyScreen):
+            return await self.screen.take_key(event)
         # Asked before: the key may open a palette, which must not get it, too.
         ours = self._on_notebook
         if ours:
@@ -295,6 +298,8 @@ class NotebookApp(TerminalApp[Farewell]):
 
     async def route_paste(self, event: events.Paste) -> bool:
         """Give a paste to its place, unless a palette or dialog has the screen."""
+        if isinstance(self.screen, KeyScreen):
+            return await self.screen.take_paste(event)
         ours = self._on_notebook
         if ours:
             await self._routing.paste(event)
@@ -377,7 +382,11 @@ class NotebookApp(TerminalApp[Farewell]):
         if session is None or self.tracker is None:
             return None
         return Farewell(
-            session.path, session.runtime.kernel.state, self.tracker.running_cell(), session.status.waiting
+            session.path,
+            session.room,
+            session.runtime.kernel.state,
+            self.tracker.running_cell(),
+            session.status.waiting,
         )
 
     async def on_unmount(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from runt.errors import RuntError
+from runt.peer.untitled import handle
 from runt.terminal.sanitise import display_text
 from runt.tui.decision import Choice, Decision
 from runt.tui.session import NotebookSession
@@ -27,6 +28,7 @@ class Farewell(msgspec.Struct, frozen=True):
     """What held when the app was left. ``running_cell`` counts from 1, 0 for none."""
 
     path: str | None
+    room: str
     kernel_state: str
     running_cell: int
     waiting: int
@@ -70,8 +72,8 @@ def farewell_line(farewell: Farewell) -> str:
     if farewell.waiting:
         facts.append(f"{farewell.waiting} edits kept for the daemon")
     known = f" ({', '.join(facts)})" if facts else ""
-    back = f" — runt {_typed(farewell.path)} returns" if farewell.path else " — runt returns"
-    return f"left {name}{known}{back}"
+    again = _typed(farewell.path) if farewell.path else handle(farewell.room)
+    return f"left {name}{known} — runt {again} returns"
 
 
 def _typed(path: str) -> str:

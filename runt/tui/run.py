@@ -36,10 +36,10 @@ TEXTUAL_ENVIRONMENT: Mapping[str, str] = {
 COLLECT_AFTER_S = 1.0
 
 
-def run_notebook(path: str | None, *, new: bool = False) -> int:
+def run_notebook(path: str | None, *, new: bool = False, room: str | None = None) -> int:
     """Show a notebook until the person leaves; returns the exit status.
 
-    ``path`` is absolute; None makes an untitled notebook, ``new`` makes one at ``path``.
+    ``path`` is absolute; None makes an untitled notebook, ``new`` makes one at ``path``, ``room`` opens that room.
 
     Raises:
         RuntError: it could not be opened, or no daemon could be reached. The terminal is as it was.
@@ -49,10 +49,10 @@ def run_notebook(path: str | None, *, new: bool = False) -> int:
     # Imports make many objects and no garbage: collecting meanwhile costs a sixth of the time to first paint.
     gc.disable()
     with type_ahead():
-        return asyncio.run(_run(path, new))
+        return asyncio.run(_run(path, new, room))
 
 
-async def _run(path: str | None, new: bool) -> int:
+async def _run(path: str | None, new: bool, room: str | None) -> int:
     loop = asyncio.get_running_loop()
     leaving = asyncio.Event()
     hung_up = asyncio.Event()
@@ -76,7 +76,7 @@ async def _run(path: str | None, new: bool) -> int:
     settings, _ = read_settings(places.settings_json)
     name = os.environ.get("RUNT_NAME") or settings.name or own_name()
     async with Client(name=name, places=places) as client:
-        opening = asyncio.ensure_future(_open(client, path, new))
+        opening = asyncio.ensure_future(_open(client, path, new, room))
         # The terminal answers while we import.
         images = asyncio.ensure_future(asyncio.to_thread(detect_images, os.environ, settings.images))
         try:
@@ -109,7 +109,9 @@ async def _run(path: str | None, new: bool) -> int:
             await asyncio.gather(opening, return_exceptions=True)
 
 
-async def _open(client: Client, path: str | None, new: bool) -> Notebook:
+async def _open(client: Client, path: str | None, new: bool, room: str | None) -> Notebook:
+    if room is not None:
+        return await client.join_notebook(room)
     if path is None or new:
         return await client.create_notebook(path)
     return await client.open_notebook(path)

@@ -49,6 +49,10 @@ class NotebookSession(Protocol):
         """Absolute path; None while the notebook has no file."""
 
     @property
+    def room(self) -> str:
+        """The room's UUID."""
+
+    @property
     def peer_id(self) -> str:
         """Our own id among the peers."""
 

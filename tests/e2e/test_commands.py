@@ -273,3 +273,57 @@ def test_cat_needs_no_daemon(house: House) -> None:
     assert done.returncode == 0
     assert "# Title" in done.stdout and "print('x')" in done.stdout
     assert house.daemon_pid() is None
+
+
+def test_an_untitled_notebook_is_found_again_by_its_handle(house: House) -> None:
+    """What `runt ls` and the farewell call it opens it, also after the daemon was restarted; its kernel can be stopped."""
+    with Terminal(house, "new") as terminal:
+        terminal.wait_for("idle")
+        terminal.press("enter")
+        terminal.wait_for("Esc")
+        terminal.press(*"kept = 6", "ctrl+q")
+        assert terminal.wait_exit() == 0
+        left = terminal.text()
+    (entry,) = house.json("ls")
+    name = f"untitled-{entry['id'][:8]}"
+    assert f"runt {name} returns" in left
+    assert name in house.runt("ls").stdout
+    assert house.runt("daemon", "restart").returncode == 0
+    with Terminal(house, name) as terminal:
+        terminal.wait_for("kept = 6")
+        terminal.press("ctrl+s")
+        terminal.wait_for("Save as")
+        terminal.press(*"named", "enter")
+        terminal.wait_for("saved as")
+        terminal.press("ctrl+q")
+        terminal.wait_exit()
+    assert "kept = 6" in house.path("named.ipynb").read_text()
+    assert house.runt("stop", str(house.path("named.ipynb"))).returncode == 0
+    assert_one_clear_line(house.runt("cat", "untitled-00000000"), "no such file")
+    with Terminal(house, "untitled-00000000") as terminal:
+        assert terminal.wait_exit() == 2
+        assert "no such notebook" in terminal.text()
+
+
+def test_kernels_without_a_daemon_are_mentioned_and_can_be_ended(house: House) -> None:
+    """After `daemon stop` the commands say that a kernel goes on, and `daemon stop --kernels` ends it."""
+    path = write_notebook(house.path("k.ipynb"), ["1"])
+    with Terminal(house, str(path)) as terminal:
+        terminal.wait_for("idle")
+        terminal.press("ctrl+q")
+        terminal.wait_exit()
+    assert "1 kernel goes on" in house.runt("daemon", "stop").stdout
+    assert "1 kernel goes on" in house.runt("status").stderr
+    assert "1 kernel ended" in house.runt("daemon", "stop", "--kernels").stdout
+    wait_until(lambda: not house.processes(), "everything to end")
+
+
+def test_a_headless_run_in_a_terminal_shows_what_is_in_progress(house: House) -> None:
+    """A progress bar is redrawn in place while it runs, and its last state stays."""
+    source = "import time\nfor n in range(30):\n    print(f'\\rstep {n}', end='', flush=True)\n    time.sleep(0.05)"
+    path = write_notebook(house.path("p.ipynb"), [source])
+    with Terminal(house, "run", str(path)) as terminal:
+        terminal.wait_for("step 7")
+        assert terminal.wait_exit() == 0
+        assert "step 29" in terminal.text()
+        assert terminal.text().count("step") == 1

@@ -41,6 +41,7 @@ class MemorySession:
     document: NotebookDocument
     runtime: RuntimeDocument
     path: str | None = "/home/ann/analysis.ipynb"
+    room: str = "1a2b3c4d-0000-0000-0000-000000000000"
     peer_id: str = "me"
     role: str = "run"
     blobs: dict[str, bytes] = field(default_factory=dict)

@@ -30,6 +30,7 @@ NOT_BEFORE_FIRST_PAINT = {
     "zmq",
 }
 
+ROOM = "1a2b3c4d-0000-0000-0000-000000000000"
 PROBE = """
 import asyncio, sys
 from runt.tui.run import TEXTUAL_ENVIRONMENT
@@ -78,16 +79,19 @@ def test_textual_is_told_its_settings_before_it_is_imported() -> None:
     ("farewell", "line"),
     [
         (
-            Farewell("/w/analysis.ipynb", "ready", 14, 0),
+            Farewell("/w/analysis.ipynb", ROOM, "ready", 14, 0),
             "left analysis.ipynb (kernel running, cell 14 in progress) — runt analysis.ipynb returns",
         ),
-        (Farewell("/w/a.ipynb", "stopped", 0, 0), "left a.ipynb — runt a.ipynb returns"),
+        (Farewell("/w/a.ipynb", ROOM, "stopped", 0, 0), "left a.ipynb — runt a.ipynb returns"),
         (
-            Farewell("/w/a.ipynb", "none", 0, 3),
+            Farewell("/w/a.ipynb", ROOM, "none", 0, 3),
             "left a.ipynb (3 edits kept for the daemon) — runt a.ipynb returns",
         ),
-        (Farewell(None, "ready", 0, 0), "left an untitled notebook (kernel running) — runt returns"),
-        (Farewell("/w/\x1b[31m.ipynb", "none", 0, 0), "left ␛[31m.ipynb — runt ␛[31m.ipynb returns"),
+        (
+            Farewell(None, ROOM, "ready", 0, 0),
+            "left an untitled notebook (kernel running) — runt untitled-1a2b3c4d returns",
+        ),
+        (Farewell("/w/\x1b[31m.ipynb", ROOM, "none", 0, 0), "left ␛[31m.ipynb — runt ␛[31m.ipynb returns"),
     ],
 )
 def test_the_shell_is_told_what_goes_on(
