@@ -6,7 +6,8 @@ invariant: a cell waits at most once, and an execution id is in the queue at mos
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 MAX_WAITING_RUNS = (
@@ -53,11 +54,12 @@ class ExecutionQueue:
 
     def __init__(self) -> None:
         self.running: Run | None = None
-        self._waiting: list[Run] = []
+        self._waiting: OrderedDict[str, Run] = OrderedDict()  # the line, by cell
+        self._executions: dict[str, Run] = {}  # those that wait, by execution
 
     @property
     def waiting(self) -> tuple[Run, ...]:
-        return tuple(self._waiting)
+        return tuple(self._waiting.values())
 
     def __len__(self) -> int:
         return len(self._waiting) + (self.running is not None)
@@ -66,7 +68,17 @@ class ExecutionQueue:
         """The run of that id, waiting or running."""
         if self.running is not None and self.running.execution == execution:
             return self.running
-        return next((run for run in self._waiting if run.execution == execution), None)
+        return self._executions.get(execution)
+
+    def waiting_of(self, cell: str) -> Run | None:
+        """The run of that cell that waits."""
+        return self._waiting.get(cell)
+
+    def check_room(self, runs: Sequence[Run]) -> None:
+        """Raises QueueFull if not all of these could be put in line."""
+        cells = {run.cell for run in runs}
+        if len(self._waiting) + len(cells - self._waiting.keys()) > MAX_WAITING_RUNS:
+            raise QueueFull
 
     def submit(self, run: Run) -> Submitted:
         """Put a run in line.
@@ -79,23 +91,23 @@ class ExecutionQueue:
         """
         if self.find(run.execution) is not None:
             return Submitted(run.execution, added=False)
-        for index, other in enumerate(self._waiting):
-            if other.cell != run.cell:
-                continue
-            if other.source_hash == run.source_hash:
-                return Submitted(other.execution, added=False)
-            self._waiting[index] = run
-            return Submitted(run.execution, added=True, replaced=other)
-        if len(self._waiting) >= MAX_WAITING_RUNS:
+        other = self._waiting.get(run.cell)
+        if other is not None and other.source_hash == run.source_hash:
+            return Submitted(other.execution, added=False)
+        if other is not None:
+            del self._executions[other.execution]
+        elif len(self._waiting) >= MAX_WAITING_RUNS:
             raise QueueFull
-        self._waiting.append(run)
-        return Submitted(run.execution, added=True)
+        self._waiting[run.cell] = run  # in the place of the other
+        self._executions[run.execution] = run
+        return Submitted(run.execution, added=True, replaced=other)
 
     def start(self) -> Run | None:
         """Take the first waiting run and make it the running one; None if one is running or none waits."""
         if self.running is not None or not self._waiting:
             return None
-        self.running = self._waiting.pop(0)
+        _, self.running = self._waiting.popitem(last=False)
+        del self._executions[self.running.execution]
         return self.running
 
     def resume(self, run: Run) -> None:
@@ -113,13 +125,17 @@ class ExecutionQueue:
         ended, self.running = self.running, None
         if not (failed and stop_on_error):
             return []
-        cancelled = [run for run in self._waiting if run.request == ended.request]
-        self._waiting = [run for run in self._waiting if run.request != ended.request]
-        return cancelled
+        return self._take([run for run in self._waiting.values() if run.request == ended.request])
 
     def cancel(self, executions: Collection[str] | None = None) -> list[Run]:
         """Take waiting runs out of the line (all of them for None). The running one is not touched."""
-        gone = [run for run in self._waiting if executions is None or run.execution in executions]
-        kept = {run.execution for run in gone}
-        self._waiting = [run for run in self._waiting if run.execution not in kept]
-        return gone
+        if executions is None:
+            return self._take(list(self._waiting.values()))
+        wanted = set(executions)
+        return self._take([run for run in self._waiting.values() if run.execution in wanted])
+
+    def _take(self, runs: list[Run]) -> list[Run]:
+        for run in runs:
+            del self._waiting[run.cell]
+            del self._executions[run.execution]
+        return runs

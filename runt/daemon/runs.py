@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 REMEMBERED_EXECUTIONS = 4096  # ids that were accepted: a repeated request must not run twice
 
+ENTRIES_PER_TRANSACTION = 256
+"""Of the line in R. Adding to an array costs a step for each entry added in the same transaction."""
+
 
 class Runs:
     """The line of one room and the executions that came out of it."""
@@ -88,25 +91,35 @@ class Runs:
 
     def put_in_line(self, runs: Sequence[Run]) -> dict[str, str]:
         """Add captured runs; returns the execution id that stands for each. Raises RequestRefused(busy)."""
+        try:
+            self._queue.check_room(runs)
+        except QueueFull as error:
+            raise RequestRefused("busy", "too many runs wait") from error
+        before = {run.cell: self._queue.waiting_of(run.cell) for run in runs}
         stands = {}
-        with self._room.runtime_changes() as writer:
-            for run in runs:
-                try:
-                    submitted = self._queue.submit(run)
-                except QueueFull as error:
-                    raise RequestRefused("busy", "too many runs wait") from error
-                self._remember(run.execution)
-                stands[run.execution] = submitted.execution
-                if not submitted.added:
-                    continue
+        for run in runs:
+            submitted = self._queue.submit(run)
+            self._remember(run.execution)
+            stands[run.execution] = submitted.execution
+            if submitted.added:
                 self._room.log.execution(row_of(run, "queued"))
-                if submitted.replaced is None:
-                    writer.enqueue(_entry(run))
-                    continue
+            if submitted.replaced is not None:
                 self._room.log.execution(row_of(submitted.replaced, "cancelled", ended=time.time()))
-                writer.clear_queue()
-                for waiting in self._queue.waiting:
-                    writer.enqueue(_entry(waiting))
+        added, replaced = [], {}
+        for cell, former in before.items():
+            waiting = self._queue.waiting_of(cell)
+            if waiting is None or waiting is former:
+                continue
+            if former is None:
+                added.append(_entry(waiting))
+            else:
+                replaced[former.execution] = _entry(waiting)
+        if replaced:
+            with self._room.runtime_changes() as writer:
+                writer.edit_queue(replaced=replaced)
+        for start in range(0, len(added), ENTRIES_PER_TRANSACTION):
+            with self._room.runtime_changes() as writer:
+                writer.edit_queue(added=added[start : start + ENTRIES_PER_TRANSACTION])
         return stands
 
     def skip(self, runs: Sequence[Run]) -> None:
@@ -149,9 +162,8 @@ class Runs:
         ids = [run.execution for run in runs]
         now = time.time()
         with self._room.runtime_changes() as writer:
-            if self._queue.waiting:
-                for execution in ids:
-                    writer.dequeue(execution)
+            if len(self._queue) > (self._queue.running is not None):
+                writer.edit_queue(removed=ids)
             else:
                 writer.clear_queue()
         for run in runs:

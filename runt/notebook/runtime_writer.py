@@ -9,7 +9,7 @@ update.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pycrdt import Array, Map, Text
@@ -64,6 +64,36 @@ class RuntimeWriter:
                 del self._queue[index]
                 return True
         return False
+
+    def edit_queue(
+        self,
+        *,
+        removed: Collection[str] = (),
+        replaced: Mapping[str, QueueEntry] | None = None,
+        added: Sequence[QueueEntry] = (),
+    ) -> None:
+        """Take executions out, put entries in the place of others, add some at the end: in one pass."""
+        replaced = replaced or {}
+        if removed or replaced:
+            gone = frozenset(removed)
+            stop = 0  # end of a range to remove, while there is one
+            for index, execution in reversed(list(enumerate(self._queued_executions()))):
+                if execution in gone:
+                    stop = stop or index + 1
+                    continue
+                if stop:
+                    del self._queue[index + 1 : stop]
+                    stop = 0
+                if execution in replaced:
+                    self._queue[index] = _queue_text(replaced[execution])
+            if stop:
+                del self._queue[0:stop]
+        if added:
+            self._queue.extend([_queue_text(entry) for entry in added])
+
+    def _queued_executions(self) -> list[str]:
+        values = [json_text.decode(value) for value in self._queue.to_py() or ()]
+        return [str(fields.get("execution")) if isinstance(fields, dict) else "" for fields in values]
 
     def clear_queue(self) -> None:
         """Take every run out of the queue."""

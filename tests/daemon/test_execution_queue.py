@@ -148,3 +148,13 @@ def test_a_cell_waits_at_most_once_whatever_happens(script: list[tuple[object, .
             ids.append(queue.running.execution)
         assert len(set(cells)) == len(cells)
         assert len(set(ids)) == len(ids)
+
+
+def test_room_is_looked_for_before_anything_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that replace waiting ones need no room; one more than fits and all are refused."""
+    monkeypatch.setattr(execution_queue, "MAX_WAITING_RUNS", 2)
+    queue = ExecutionQueue()
+    queue.submit(run("1", cell="a"))
+    queue.check_room([run("2", cell="a", hash_="other"), run("3", cell="b")])
+    with pytest.raises(QueueFull):
+        queue.check_room([run("2", cell="b"), run("3", cell="c")])

@@ -188,6 +188,17 @@ class TestQueue:
             writer.clear_queue()
         assert room.replica.queue == []
 
+    def test_many_changes_at_once(self, room: Room) -> None:
+        """Entries are removed, replaced in their places and added at the end in one step."""
+        entries = [QueueEntry(f"e{n}", CellKey(f"c{n}"), HASH, "ann", "r1") for n in range(12)]
+        other = QueueEntry("f6", CellKey("c6"), HASH, "ann", "r2")
+        with room.step() as writer:
+            writer.edit_queue(added=entries[:11])
+        with room.step() as writer:
+            gone = ["e0", "e1", "e5", "e7", "e10", "unknown"]
+            writer.edit_queue(removed=gone, replaced={"e6": other}, added=entries[11:])
+        assert room.replica.queue == [*entries[2:5], other, *entries[8:10], entries[11]]
+
 
 class TestExecutions:
     def test_a_run(self, room: Room) -> None:
