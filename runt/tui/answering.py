@@ -29,10 +29,12 @@ MAX_HELD_KEYS = 1000
 
 
 class Asking(msgspec.Struct, frozen=True):
-    """What the status line says about a question; ``active``: the keys are the field's."""
+    """What the status line says about a question; ``active``: the keys are the field's; ``here``: Enter gives
+    them to it."""
 
     words: str
     active: bool = False
+    here: bool = False
 
 
 class Answering:
@@ -101,6 +103,8 @@ class Answering:
     async def _show(self, question: KernelQuestion, *, opening: bool) -> None:
         desk = self._desk
         self._shown = question
+        # A notice would hide what is asked for.
+        desk.say("")
         hint = "Enter answers" if self._may_answer else "waiting for an answer"
         self._field = AnswerField(password=question.password, hint=hint)
         desk.view.place_field(question.cell, question.prompt, self._field, password=question.password)
@@ -242,7 +246,7 @@ class Answering:
         if self.active:
             return Asking("waiting for input", active=True)
         if desk.focused == question.cell and desk.editor is None and self._may_answer:
-            return Asking("waiting for input · Enter answers · ii interrupts")
+            return Asking("waiting for input · Enter answers · ii interrupts", here=True)
         number = desk.document.index(question.cell) + 1
         where = " · . goes there" if desk.editor is None else ""
         return Asking(f"cell {number} waits for input{where}")

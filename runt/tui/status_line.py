@@ -64,6 +64,9 @@ def status_pieces(
     words = pending_words(pending) if pending is not None else [state_words(now, notice, asking)]
     if asking is not None and asking.active:
         hints = _ANSWER_HINTS
+    elif asking is not None and asking.here and pending is None:
+        # Enter does not edit here.
+        hints = _hint_pieces([BY_ID["app.help"]], now)
     else:
         hints = _hint_pieces([] if pending is not None else hint_commands(now), now)
     if kernel and not now.opening:
@@ -75,7 +78,11 @@ def status_pieces(
         hints = [*hints, Piece("   " if hints else ""), Piece(word, role)]
     left = [Piece(" "), *fitted(words, max(10, width - total_width(hints) - 3))]
     position = (
-        f"cell {now.position} of {now.cells}" if now.position else "no cells" if not now.opening else ""
+        f"cell {now.position} of {now.cells}"
+        if now.position
+        else "no cells"
+        if not (now.opening or now.cells)
+        else ""
     )
     free = width - total_width(left) - total_width(hints) - 1
     middle: list[Piece] = []
@@ -133,7 +140,7 @@ def hint_commands(now: Situation) -> list[Command]:
         ids = ["daemon.reconnect", "app.leave", "app.help"]
     elif now.editing:
         ids = ["cell.leave", "run.stay", "app.help"]
-    elif not now.focused:
+    elif not now.cells:
         ids = ["cell.insert_below", "app.palette", "app.help"]
     elif now.activity == "busy":
         ids = ["cell.edit", "kernel.interrupt", "app.help"]

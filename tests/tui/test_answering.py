@@ -72,6 +72,7 @@ async def test_escape_gives_the_keys_back_and_enter_takes_them_again() -> None:
         await asked(screen)
         await screen.press("A", "escape")
         assert "waiting for input · Enter answers · ii interrupts" in screen.status
+        assert "Enter edit" not in screen.status
         await screen.press("j")
         assert screen.focused == 1
         assert "cell 1 waits for input · . goes there" in screen.status

@@ -263,6 +263,16 @@ async def test_long_lines_go_sideways() -> None:
         assert grids.screen_lines(screen.app)[0].startswith(" 0000000001")
 
 
+async def test_keys_after_q_are_the_notebooks() -> None:
+    """What is typed in one burst reaches pager and notebook in its order."""
+    async with opened() as screen:
+        await paged(screen, numbers(100))
+        for pressed in ("j", "q", "j", "j", "o", "k", "d", "d"):
+            screen.app.simulate_key(pressed)
+        await screen.until(lambda: screen.sources == ["a = 1", "c = 3"])
+        assert not isinstance(screen.app.screen, Pager)
+
+
 async def test_a_cell_without_output_says_so() -> None:
     """Nothing is opened."""
     async with opened() as screen:

@@ -14,7 +14,6 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
-from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -24,6 +23,7 @@ from runt.peer.events import DocumentReplaced, PeerEvent
 from runt.terminal.sanitise import display_text
 from runt.terminal.sgr import PLAIN, parse_ansi
 from runt.tui.bar_line import BarLine, Piece, fitted, total_width
+from runt.tui.key_screen import KeyScreen
 from runt.tui.keymap import token, types_text
 from runt.tui.outputs.block import Line
 from runt.tui.outputs.looks import Looks
@@ -146,7 +146,7 @@ def _marked(line: Line, words: str) -> Line:
     return tuple(marked)
 
 
-class Pager(Screen[None]):
+class Pager(KeyScreen):
     """Shows the text of a cell's outputs until it is closed. ``number`` is the cell's, from 1."""
 
     DEFAULT_CSS = "Pager { background: $background; layout: vertical; }"
@@ -226,22 +226,22 @@ class Pager(Screen[None]):
 
     # -- keys --------------------------------------------------------------
 
-    async def on_key(self, event: events.Key) -> None:
-        """Move, search, go back."""
-        key = token(event.key, event.character)
+    async def take_key(self, event: events.Key) -> bool:
+        """Move, search, go back. Ctrl+Q leaves the notebook, as everywhere."""
         if event.key == "ctrl+q":
-            return
-        event.stop()
-        event.prevent_default()
+            return False
         if self._typed is not None:
             self._type(event)
-            return
+        else:
+            self._press(token(event.key, event.character))
+        return True
+
+    def _press(self, key: str) -> None:
         body, page = self._body, max(1, self._body.size.height - 1)
         self._said = ""
         match key:
             case "q" | "escape" | "o":
                 self.dismiss(None)
-                return
             case "j" | "down" | "enter":
                 self._show_from(body.first + 1)
             case "k" | "up":
@@ -266,12 +266,12 @@ class Pager(Screen[None]):
             case "N":
                 self._search(-1)
 
-    def on_paste(self, event: events.Paste) -> None:
+    async def take_paste(self, event: events.Paste) -> bool:
         """Paste into the search."""
         if self._typed is not None:
-            event.stop()
             self._typed += (event.text.splitlines() or [""])[0]
             self._show_line()
+        return True
 
     def on_mouse_scroll_down(self) -> None:
         """Scroll."""
