@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runt.tui.images.modes import ImageMode
 from runt.tui.leaving import Farewell, farewell_line
-from runt.tui.run import TEXTUAL_ENVIRONMENT, image_mode, own_name
+from runt.tui.run import TEXTUAL_ENVIRONMENT
 from runt.tui.theme import ANSI, DARK, LIGHT, initial_theme, next_theme
 from tests.harness.house import House, wait_until
 from tests.harness.notebooks import write_notebook
@@ -104,10 +103,8 @@ def test_the_shell_is_told_what_goes_on(
 
 def test_the_environment_chooses_name_pictures_and_theme() -> None:
     """Variables of ours first, then what the terminal says, then what works everywhere."""
-    assert own_name({"RUNT_NAME": "ann", "USER": "x"}) == "ann"
-    assert own_name({}) == "somebody"
-    assert image_mode({"RUNT_IMAGES": "off"}) is ImageMode.OFF
-    assert image_mode({"RUNT_IMAGES": "nonsense"}) is ImageMode.HALF
+    assert initial_theme({"TERM": "xterm-256color"}, "light") == LIGHT.name
+    assert initial_theme({"TERM": "xterm-256color", "RUNT_THEME": "dark"}, "light") == DARK.name
     assert initial_theme({"TERM": "xterm-256color"}) == DARK.name
     assert initial_theme({"TERM": "xterm-256color", "COLORFGBG": "0;15"}) == LIGHT.name
     assert initial_theme({"TERM": "linux"}) == ANSI
