@@ -58,6 +58,14 @@ class Daemon:
         self.umask = umask
         self.started_at = time.time()
         self.info = DaemonInfo(pid=os.getpid(), boot_id=secrets.token_hex(16), version=runt.__version__)
+        self._record = DaemonRecord(
+            endpoint=str(places.socket),
+            pid=self.info.pid,
+            boot_id=boot_id(),
+            version=self.info.version,
+            protocol=PROTOCOL_VERSION,
+            started_at=self.started_at,
+        )
         self.tasks = OwnedTasks("daemon")
         self.blobs = BlobStore(places.blobs)
         self.journals = JournalWriter()
@@ -82,7 +90,7 @@ class Daemon:
         try:
             self.index = PathIndex(self.places.path_index)
             await self._listener.open()
-            self._write_record()
+            self._record.write(self.places.daemon_json)
             log.info("daemon %s ready, pid %d", self.info.version, self.info.pid)
             ready()
             self._furnish()
@@ -148,15 +156,14 @@ class Daemon:
         for connection in list(self._connections):
             connection.event(event)
 
-    def _write_record(self) -> None:
-        DaemonRecord(
-            endpoint=str(self.places.socket),
-            pid=self.info.pid,
-            boot_id=boot_id(),
-            version=self.info.version,
-            protocol=PROTOCOL_VERSION,
-            started_at=self.started_at,
-        ).write(self.places.daemon_json)
+    def renew_record(self) -> None:
+        """Write the record again if somebody removed or changed it: clients find us by it."""
+        if DaemonRecord.read(self.places.daemon_json) != self._record:
+            log.warning("%s was changed: written again", self.places.daemon_json)
+            try:
+                self._record.write(self.places.daemon_json)
+            except StoreError as error:
+                log.error("%s", error)  # noqa: TRY400 - tried again soon
 
     # -- connections ------------------------------------------------------------------------------
 

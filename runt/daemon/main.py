@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from runt.daemon.only_one import look_after, take_lock
 from runt.errors import RuntError
 from runt.store.places import Places
 from runt.store.singleton import SingletonLock
@@ -81,14 +82,14 @@ def main(arguments: Sequence[str]) -> int:
 def _run(pipe: ReadyPipe, umask: int) -> int:
     places = Places.from_environment()
     places.prepare()
-    lock = SingletonLock.acquire(places.daemon_lock)
+    lock = take_lock(places)
     if lock is None:
         return 0
     try:
         _set_up_log(places, take_stdio=pipe.present)
         from runt.daemon.lifecycle import Daemon
 
-        asyncio.run(_serve(Daemon(places, umask=umask), pipe))
+        asyncio.run(_serve(Daemon(places, umask=umask), lock, pipe))
     except Exception:
         log.exception("the daemon ends by an error")
         raise
@@ -97,12 +98,16 @@ def _run(pipe: ReadyPipe, umask: int) -> int:
     return 0
 
 
-async def _serve(daemon: Daemon, pipe: ReadyPipe) -> None:
+async def _serve(daemon: Daemon, lock: SingletonLock, pipe: ReadyPipe) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal's end is not ours
-    await daemon.run(lambda: pipe.say("ready"))
+    watch = loop.create_task(look_after(daemon, lock), name="look after lock and record")
+    try:
+        await daemon.run(lambda: pipe.say("ready"))
+    finally:
+        watch.cancel()
 
 
 def _set_up_log(places: Places, *, take_stdio: bool) -> None:
