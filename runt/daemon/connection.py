@@ -192,6 +192,8 @@ class Connection(asyncio.Protocol):
 
     def _hello(self, event: HelloReceived) -> None:
         self.hello = event.hello
+        if self._deadline is not None:  # opening takes what it takes: a large file, a slow disk
+            self._deadline.cancel()
         if not event.supported:
             self.refuse(
                 Refusal(
@@ -215,8 +217,6 @@ class Connection(asyncio.Protocol):
                 Refusal(code="internal", message=f"opening failed: {error!r}", hint="see the daemon's log")
             )
             return
-        if self._deadline is not None:
-            self._deadline.cancel()
         if not self.open:
             channel.closed()
             return

@@ -31,6 +31,9 @@ STEADY_S: Final = 5.0
 how long a
 connection must last to begin anew. A daemon that always closes is not hammered."""
 
+MAX_CLOSED_HELLOS: Final = 8
+"""Hellos on which the connection was closed without an answer (about 6 s), or refused and put otherwise."""
+
 
 class LinkUser(Protocol):
     """Who uses a link. Called synchronously, in the order of the frames."""
@@ -134,17 +137,21 @@ class Link:
                 return
 
     async def _after_a_loss(self) -> None:
-        """Connect again; whether the daemon died is seen by whether it still answers."""
+        """Connect again."""
+        if asyncio.get_running_loop().time() - self._welcomed_at > STEADY_S:
+            self._repeat_delay_s = REPEAT_DELAY_S
+        await self._count_a_death_or_wait()
+        await self._connect(start=True)
+
+    async def _count_a_death_or_wait(self) -> None:
+        """Whether the daemon died is seen by whether it still answers."""
         connected = await self._daemon.find()
         if connected is None:
             self._daemon.died()
-        else:
-            connected.close()
-            if asyncio.get_running_loop().time() - self._welcomed_at > STEADY_S:
-                self._repeat_delay_s = REPEAT_DELAY_S
-            await asyncio.sleep(self._repeat_delay_s)
-            self._repeat_delay_s = min(2 * self._repeat_delay_s, MAX_REPEAT_DELAY_S)
-        await self._connect(start=True)
+            return
+        connected.close()
+        await asyncio.sleep(self._repeat_delay_s)
+        self._repeat_delay_s = min(2 * self._repeat_delay_s, MAX_REPEAT_DELAY_S)
 
     async def _await_successor(self) -> None:
         loop = asyncio.get_running_loop()
@@ -160,7 +167,7 @@ class Link:
 
     async def _connect(self, *, start: bool) -> None:
         """Connect and shake hands, with the fall-back hello if the first is refused."""
-        while True:
+        for _ in range(MAX_CLOSED_HELLOS):
             connected = await self._daemon.connect(start=start)
             self._answer = answer = asyncio.get_running_loop().create_future()
             self._stopping = None
@@ -168,10 +175,11 @@ class Link:
             try:
                 refusal = await answer
             except ConnectionLost:
-                # It died over our hello, or before it: the count of deaths ends this.
+                # It died over our hello, or before it: the count of deaths ends this. One that lives only
+                # closed the connection.
                 if not start:
                     raise
-                self._daemon.died()
+                await self._count_a_death_or_wait()
                 continue
             except BaseException:
                 connection.abort()
@@ -182,6 +190,7 @@ class Link:
             await connection.wait_closed()
             if not self._user.fall_back(refusal):
                 raise RequestError(refusal.code, refusal.message, hint=refusal.hint)
+        raise DaemonUnavailable("the daemon closes the connection without an answer", hint="see its log")
 
     # ConnectionHandler
 

@@ -12,9 +12,9 @@ from runt.notebook.runtime_document import RuntimeDocument
 from runt.notebook.runtime_writer import RuntimeWriter
 from runt.peer.events import DocumentReplaced, PeerEvent, StatusChanged
 from runt.peer.notebook import Notebook
-from runt.protocol.messages import Request
+from runt.protocol.messages import Hello, Request
 from runt.protocol.ysync import SyncKind
-from tests.peer.small_daemon import Scene, SmallRoom, until
+from tests.peer.small_daemon import Scene, SmallConnection, SmallRoom, until
 
 
 def sources(notebook: Notebook) -> list[str]:
@@ -291,3 +291,36 @@ async def test_a_daemon_that_cannot_be_started_is_an_error_at_once(scene: Scene)
     await scene.daemon.kill()
     with pytest.raises(DaemonUnavailable):
         await scene.client().status(start=False)
+
+
+async def test_a_living_daemon_that_closes_hellos_is_not_called_dead(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections that are closed before the welcome, by a daemon that still answers, are no deaths of it."""
+    room = scene.daemon.add_room(sources=("a",))
+    closed = 0
+    welcome = SmallConnection.welcome
+
+    def close_the_first(self: SmallConnection, hello: Hello) -> None:
+        nonlocal closed
+        if closed < 4:
+            closed += 1
+            self.transport.abort()
+        else:
+            welcome(self, hello)
+
+    monkeypatch.setattr(SmallConnection, "welcome", close_the_first)
+    notebook = await scene.open()
+    assert closed == 4
+    assert sources(notebook) == room.sources()
+    assert scene.daemon.starts == 1
+
+
+async def test_a_daemon_that_never_answers_a_hello_is_given_up(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that lives and closes every connection is tried a few times, then said to do so."""
+    monkeypatch.setattr("runt.peer.link.MAX_REPEAT_DELAY_S", 0.05)
+    monkeypatch.setattr(SmallConnection, "welcome", lambda self, hello: self.transport.abort())
+    with pytest.raises(DaemonUnavailable, match="without an answer"):
+        await scene.open()
