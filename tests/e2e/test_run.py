@@ -119,6 +119,14 @@ def test_a_failing_cell_stops_the_run_with_status_1(house: House) -> None:
     assert cells[2].outputs == []
 
 
+def test_input_fails_where_nobody_can_answer(house: House) -> None:
+    """A cell that asks ends with the kernel's own error instead of waiting for ever."""
+    path = write_notebook(house.path("asks.ipynb"), ["name = input('Station? ')"])
+    done = house.runt("run", str(path))
+    assert done.returncode == 1
+    assert "cell 1: StdinNotImplementedError" in done.stderr
+
+
 def test_allow_errors_goes_on(house: House) -> None:
     """With --allow-errors later cells run, and the exit status is 0."""
     path = write_notebook(house.path("fails.ipynb"), ["1 / 0", "print('after')"])
