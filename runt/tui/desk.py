@@ -163,6 +163,8 @@ class Desk:
         return language or "python"
 
     def _caret_moved(self, anchor: int, head: int) -> None:
+        if self.editor is not None and self.editor.ready.is_set():
+            self.view.stop_following()
         self._changed()
 
     # -- the document ------------------------------------------------------

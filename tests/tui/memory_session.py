@@ -52,6 +52,10 @@ class MemorySession:
     spill_error: str = ""
     spilled: bool = False
     closed: bool = False
+    output: str | None = None
+    """What runs print; None: a line of their own."""
+    hold: bool = False
+    """Runs are accepted and do not begin by themselves."""
 
     def __post_init__(self) -> None:
         self._observers: Observers[PeerEvent] = Observers()
@@ -73,7 +77,8 @@ class MemorySession:
     async def execute(self, keys: Sequence[CellKey], *, allow_stdin: bool = False) -> list[str]:
         self._ask("execute", tuple(keys))
         for key in keys:
-            self.run(key)
+            if not self.hold:
+                self.run(key, self.output)
         return []
 
     async def answer(self, request: str, value: str) -> bool:
@@ -172,6 +177,25 @@ class MemorySession:
             self.writer.append_output(
                 key, encode(StreamManifest(name="stdout", text=ContentRef(inline=text)))
             )
+
+    def begin(self, key: CellKey, by: str = "me") -> None:
+        """A cell starts to run."""
+        self._count += 1
+        with self.runtime.transaction("daemon"):
+            hash_ = source_hash(self.document.cell(key).source)
+            self.writer.begin(key, f"execution-{self._count}", hash_, by, 1.0, 1.0)
+
+    def print(self, key: CellKey, text: str) -> None:
+        """It prints, each time an output of its own."""
+        with self.runtime.transaction("daemon"):
+            self.writer.append_output(
+                key, encode(StreamManifest(name="stdout", text=ContentRef(inline=text)))
+            )
+
+    def finish(self, key: CellKey) -> None:
+        """It ends."""
+        with self.runtime.transaction("daemon"):
+            self.writer.set_execution(key, status="ok", count=self._count, ended=2.0)
 
     def connection(self, state: ConnectionState, waiting: int = 0, detail: str = "") -> None:
         self._status = ConnectionStatus(state, waiting, detail)

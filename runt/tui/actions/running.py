@@ -33,6 +33,7 @@ async def stay(desk: Desk) -> None:
     """Run the focused cell; a Markdown cell is shown as it reads."""
     if (key := desk.focused) is not None:
         desk.stop_editing()
+        desk.view.follow(key)
         _run(desk, [key])
 
 
@@ -42,8 +43,10 @@ async def insert(desk: Desk) -> None:
     if key is None:
         return
     desk.stop_editing()
+    new = insert_cells(desk, desk.document.index(key) + 1, [NewCell()])
+    desk.view.follow(key, beside=new[0] if new else None)
     _run(desk, [key])
-    if new := insert_cells(desk, desk.document.index(key) + 1, [NewCell()]):
+    if new:
         await desk.edit(new[0])
 
 
@@ -126,6 +129,7 @@ async def _execute(desk: Desk, keys: Sequence[CellKey]) -> None:
     try:
         await desk.session.execute(keys, allow_stdin=True)
     except RequestError as error:
+        desk.view.stop_following()
         if error.code != "source_changed":
             raise
         desk.say("not run: the cell was edited by somebody else just now · look, and run again")

@@ -53,6 +53,11 @@ class AnchoredRows(ScrollableContainer, inherit_bindings=False):
         self._measured: dict[str, int] = {}
         """Heights of unseen cells that wait to be applied together."""
         self._settling = False
+        self._resting: Held | None = None
+        """What was held through the last change of size. It is held again until the person moves, so that a storm
+        of sizes ends where it began."""
+        self._clamped_from: int | None = None
+        """The first row before Textual clamped it to a size that is not laid out yet."""
 
     # What the view on top says
 
@@ -73,6 +78,14 @@ class AnchoredRows(ScrollableContainer, inherit_bindings=False):
     def ready(self) -> bool:
         """Width and theme are known: cells can be measured."""
         return True
+
+    @property
+    def between_sizes(self) -> bool:
+        """The size has changed and is not laid out yet."""
+        return False
+
+    def person_scrolled(self) -> None:
+        """Called when the person has scrolled."""
 
     def settled(self) -> None:
         """Called when other cells may have become visible."""
@@ -119,14 +132,27 @@ class AnchoredRows(ScrollableContainer, inherit_bindings=False):
                 return self._model.anchor(at), at - first
         return self._model.anchor(first), 0
 
-    def _settle(self, *, at_end: bool = False) -> bool:
-        """Measure what is visible; what was measured stays where it is. True if rows moved."""
+    def _anchor_for_size(self, rows: int) -> Held:
+        """What must not move when the size changes: the first row; ``rows``: how many were visible."""
+        if self._resting is not None:
+            return self._resting
+        first = self._first_row if self._clamped_from is None else self._clamped_from
+        if first == 0:
+            return None, 0
+        for key, top, _ in self._model.span(first, rows):
+            if self._model.is_measured(key):
+                at = max(top, first)
+                return self._model.anchor(at), at - first
+        return self._model.anchor(first), 0
+
+    def _settle(self, *, at_end: bool = False, anchor: Held | None = None) -> bool:
+        """Measure what is visible; the anchor, or else what was measured, stays where it is. True if rows moved."""
         if self._settling or not self._viewport_height:
             return False
         self._settling = True
         try:
             moved = False
-            anchor = self._anchor()
+            anchor = self._anchor() if anchor is None else anchor
             for _ in range(self._viewport_height + 1):
                 keys = [k for k in self._visible_keys() if not self._model.is_measured(k)]
                 if not keys:
@@ -178,7 +204,7 @@ class AnchoredRows(ScrollableContainer, inherit_bindings=False):
         if not self.is_mounted:
             return
         self._restore(anchor)
-        self._settle()
+        self._settle(anchor=anchor)
         self._set_first_row(self._first_row)
         self._lay_out()
 
@@ -188,6 +214,7 @@ class AnchoredRows(ScrollableContainer, inherit_bindings=False):
         self.refresh(layout=True, repaint=repaint)
 
     def _jump(self, row: int) -> None:
+        self._resting = None
         self._set_first_row(row)
         self._settle()
         self._lay_out()
@@ -197,6 +224,12 @@ class AnchoredRows(ScrollableContainer, inherit_bindings=False):
         super().watch_scroll_y(old_value, new_value)
         if round(old_value) == round(new_value):
             return
+        if self.between_sizes:
+            if self._clamped_from is None:
+                self._clamped_from = round(old_value)
+            return
+        self._resting = None
+        self.person_scrolled()
         at_end = new_value >= self.max_scroll_y > 0
         if self._settle(at_end=at_end):
             self._lay_out()

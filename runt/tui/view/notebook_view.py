@@ -1,7 +1,7 @@
 """The notebook on the screen: focus, the live editor, the mouse. What the app talks to.
 
-It decides no command and changes no document. Cells are painted by `painted_notebook` and kept in place by
-`anchored_rows`; the editor is the one real child, placed over the source of its cell.
+It decides no command and changes no document. Cells are painted by `painted_notebook`, kept in place by `anchored_rows`
+and brought into view by `revealing`; the editor is the one real child, placed over the source of its cell.
 
 Invariant: opening and closing the editor moves no row.
 """
@@ -22,7 +22,7 @@ from runt.tui.images.modes import ImageMode
 from runt.tui.view.cell_loading import Asked, CellLoader
 from runt.tui.view.cell_strips import GUTTER_CELLS, PeerMark, body_width, initial_of
 from runt.tui.view.messages import CellActivated, CellFocused
-from runt.tui.view.painted_notebook import PaintedNotebook
+from runt.tui.view.revealing import RevealingNotebook
 from runt.tui.view.row_model import SEPARATOR_ROWS, Part
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from runt.tui.view.source import NotebookSource
 
 
-class NotebookView(PaintedNotebook, can_focus=True):
+class NotebookView(RevealingNotebook, can_focus=True):
     """Shows a notebook.
 
     Posts `CellFocused` and `CellActivated`. All rows are document rows (from 0) unless said otherwise.
@@ -106,6 +106,7 @@ class NotebookView(PaintedNotebook, can_focus=True):
                 return
         old, self._focused_cell = self._focused_cell, key
         if old != key:
+            self.focus_moved(key)
             for changed in (old, key):
                 if changed is not None and changed in self._model:
                     self._repaint_cell(changed, width=GUTTER_CELLS)
@@ -113,37 +114,11 @@ class NotebookView(PaintedNotebook, can_focus=True):
         if visible and key is not None:
             self.reveal(key)
 
-    def reveal(self, key: str) -> None:
-        """Scroll as little as possible so that the cell (or its first screenful) is visible."""
-        if key not in self._model or not self._viewport_height:
-            return
-        height = self._measure(key) - 1
-        top = self._model.top(key)
-        first, rows = self._first_row, self._viewport_height
-        if top < first or height >= rows:
-            if not (height >= rows and top <= first and first + rows <= top + height):
-                self._jump(top)
-        elif top + height > first + rows:
-            self._jump(top + height - rows)
-
-    def reveal_row(self, key: str, row: int) -> None:
-        """Scroll as little as possible so that ``row`` of the cell (rows from 0) is visible: the caret's row
-        while editing.
-        """
-        if key not in self._model:
-            return
-        self._measure(key)
-        at = self._model.top(key) + row
-        first, rows = self._first_row, self._viewport_height
-        if at < first:
-            self._jump(at)
-        elif at >= first + rows:
-            self._jump(at - rows + 1)
-
     def place_editor(self, key: str, editor: Widget) -> None:
         """Mount ``editor`` over the source of ``key``. The view keeps painting the cell's other rows."""
         if self._editor is not None:
             self.remove_editor()
+        self.editor_opens(key)
         anchor = self._anchor()
         content = self._loader.load(key)
         self._loader.editing = key
@@ -280,9 +255,14 @@ class NotebookView(PaintedNotebook, can_focus=True):
         return body_width(self._width)
 
     @property
-    def held_cell(self) -> str | None:
-        """The cell being edited."""
-        return self._loader.editing
+    def caret_row(self) -> int:
+        """The row of the edited cell that the caret is in, for the width that is on now."""
+        editing, editor = self._loader.editing, self._editor
+        if editing is None or not isinstance(editor, TextArea):
+            return 0
+        line, column = editor.cursor_location
+        rows = self._loader.load(editing).source_rows
+        return max((at for at, row in enumerate(rows) if (row.line, row.start) <= (line, column)), default=0)
 
     def place(self, child: Widget, size: Size) -> Region | None:
         """Where a child is, in document rows (see `PlacedLayout`)."""
@@ -300,9 +280,13 @@ class NotebookView(PaintedNotebook, can_focus=True):
         return None
 
     def fit_editor(self) -> None:
-        """Give the editor the width of the body."""
+        """Give the editor the width of the body, and the rows that its text takes there."""
+        key = self._loader.editing
         if self._editor is not None:
             self._editor.styles.width = self._editor_width
+            if key is not None and key in self._model:
+                self._loader.editor_rows = self.editor_height()
+                self._loader.load(key).set_editor_rows(self._loader.editor_rows)
 
     def cells_changed(self, focused_at: int) -> None:
         """A cell that is gone loses its editor; the focus goes to what took its place."""

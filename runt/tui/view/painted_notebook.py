@@ -10,6 +10,7 @@ Invariant: a change costs the rows it changes, whatever the size of the notebook
 
 from __future__ import annotations
 
+import enum
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
@@ -40,6 +41,15 @@ CLOCK_INTERVAL_S = 1.0
 """How often a running cell's elapsed time moves."""
 
 PLACEHOLDER = "Nothing here yet. Press Enter and write the first cell."
+
+
+class InView(enum.Enum):
+    """How much of the focused cell is visible."""
+
+    NOTHING = enum.auto()
+    PART = enum.auto()
+    """Some rows; while editing: the caret's."""
+    WHOLE = enum.auto()
 
 
 class PaintedNotebook(AnchoredRows):
@@ -75,10 +85,12 @@ class PaintedNotebook(AnchoredRows):
         self._marks: dict[str, list[PeerMark]] = {}
         self._focused_cell: str | None = None
         self._laid_out_width = 0
+        self._laid_out_height = 0
         self._themed = False
         self._looks_now = PLAIN_LOOKS
         self._held: Held | None = None
-        """What must not move in the layout that is due after a change of width or theme."""
+        """What must not move in the layout that is due after a change of size or theme."""
+        self._was_in_view = InView.NOTHING
         self._flush_pending = False
         self._last_flush = 0.0
         self._language = ""
@@ -98,6 +110,16 @@ class PaintedNotebook(AnchoredRows):
 
     def fit_editor(self) -> None:
         """The width of the body changed."""
+
+    def focus_in_view(self, first: int, rows: int) -> InView:
+        """How much of what the person works at is visible when ``rows`` are shown from ``first`` on."""
+        return InView.NOTHING
+
+    def keep_in_view(self, before: InView) -> None:
+        """The size changed: as much of it must be visible as before."""
+
+    def runs_shown(self, keys: set[str]) -> None:
+        """Executions or outputs of these cells have changed and are laid out."""
 
     # What tests ask
 
@@ -132,7 +154,9 @@ class PaintedNotebook(AnchoredRows):
         self._pictures.close()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Another width changes every height."""
+        """Another width changes every height, and another height what is visible."""
+        if self._viewport_height and self.between_sizes:
+            self._hold()
         self._adapt()
 
     def _theme_changed(self, _theme: object) -> None:
@@ -164,8 +188,7 @@ class PaintedNotebook(AnchoredRows):
         width = self._width
         if self._themed and width == self._laid_out_width:
             return
-        if self._held is None:
-            self._held = self._anchor()
+        self._hold()
         if not self._themed:
             self._looks_now = resolve_looks(self)
             self._themed = True
@@ -177,16 +200,37 @@ class PaintedNotebook(AnchoredRows):
         self._loader.clear()
         self.fit_editor()
 
+    @property
+    def between_sizes(self) -> bool:
+        """The size has changed and is not laid out yet."""
+        return self._laid_out_height > 0 and (self._laid_out_width, self._laid_out_height) != (
+            self._width,
+            self._viewport_height,
+        )
+
+    def _hold(self) -> None:
+        """Remember what is seen before it is laid out otherwise."""
+        if self._held is not None:
+            return
+        rows = self._laid_out_height
+        first = self._first_row if self._clamped_from is None else self._clamped_from
+        self._held = self._anchor_for_size(rows)
+        self._was_in_view = self.focus_in_view(first, rows)
+
     def _adapt(self) -> None:
-        """Lay out for the width and the theme that are on now."""
+        """Lay out for the size and the theme that are on now."""
         if not self._viewport_height:
             return
         self._take_over()
+        self._laid_out_height = self._viewport_height
+        self._clamped_from = None
         if self._held is None:
             self._settle()
         else:
             held, self._held = self._held, None
             self._relayout(held)
+            self.keep_in_view(self._was_in_view)
+            self._resting = held
 
     # Geometry
 
@@ -274,6 +318,8 @@ class PaintedNotebook(AnchoredRows):
             self._show_states(visible - changes.runs)
         if moved:
             self._relayout(anchor)
+        if changes.runs:
+            self.runs_shown(changes.runs)
         self._keep_measuring()
         self._keep_clock()
 
