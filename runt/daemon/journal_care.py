@@ -78,13 +78,15 @@ class JournalCare:
         room = self._room
         while room.unsafe:
             await asyncio.sleep(self._rescue_interval_s)
-            room.file.keep_bases()
-            room.log.flush()
-            snapshots: dict[str, bytes] = {doc: room.document(doc).update_since() for doc in _KINDS}
             try:
+                room.file.keep_bases()
+                room.log.flush()
+                snapshots: dict[str, bytes] = {doc: room.document(doc).update_since() for doc in _KINDS}
                 await room.journal.rescue(snapshots)
             except StoreError as error:
                 log.warning("room %s: the journal still fails: %s", room.id, error.message)
+            except Exception:  # whatever it is, the room must not stay unsafe because nobody tries any more
+                log.exception("room %s: the journal could not be rescued", room.id)
 
 
 def _says_the_same(make: Callable[[], CrdtDocument], snapshot: bytes, state: bytes) -> bool:

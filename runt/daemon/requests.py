@@ -112,6 +112,7 @@ class Method:
     params: type[msgspec.Struct]
     role: Role
     once: bool = True  # remembered by request id; questions about a connection are not
+    needs_journal: bool = False  # refused while nothing can be journaled
 
 
 def _execute(room: Room, channel: NotebookChannel, params: ExecuteParams, request: Request) -> Answer:
@@ -190,14 +191,14 @@ async def _result(room: Room, channel: NotebookChannel, params: ResultParams, re
 
 
 METHODS: Final[dict[str, Method]] = {
-    "execute": Method(_execute, ExecuteParams, "run"),
-    "kernel.start": Method(_kernel_start, KernelStartParams, "run"),
+    "execute": Method(_execute, ExecuteParams, "run", needs_journal=True),
+    "kernel.start": Method(_kernel_start, KernelStartParams, "run", needs_journal=True),
     "kernel.interrupt": Method(_kernel_interrupt, NoParams, "run"),
-    "kernel.restart": Method(_kernel_restart, NoParams, "run"),
+    "kernel.restart": Method(_kernel_restart, NoParams, "run", needs_journal=True),
     "kernel.shutdown": Method(_kernel_shutdown, NoParams, "run"),
     "save": Method(_save, NoParams, "edit"),
     "save_as": Method(_save_as, PathParams, "edit"),
-    "clear_outputs": Method(_clear_outputs, CellsParams, "edit"),
+    "clear_outputs": Method(_clear_outputs, CellsParams, "edit", needs_journal=True),
     "cancel": Method(_cancel, CancelParams, "run"),
     "synced": Method(_synced, NumberParams, "view", once=False),
     "durable": Method(_durable, NumberParams, "view", once=False),
@@ -211,6 +212,7 @@ class _Outcome:
     """What became of a request id; ``waiting`` are the channels that want to know."""
 
     waiting: list[NotebookChannel] = field(default_factory=list)
+    waits_for_journal: bool = True
     done: bool = False
     ok: Any = None
     error: RequestError | None = None
@@ -232,8 +234,9 @@ class Requests:
             elif channel not in known.waiting:
                 known.waiting.append(channel)
             return
-        outcome = _Outcome([channel])
         method = METHODS.get(request.method)
+        promises = method is None or method.needs_journal or not method.once  # `synced` is such a promise
+        outcome = _Outcome([channel], promises)
         if method is None or method.once:
             self._remember(request.id, outcome)
         try:
@@ -253,7 +256,7 @@ class Requests:
             raise role_refused(channel.role, method.role)
         if request.epoch is not None and request.epoch != self._room.notebook.epoch:
             raise RequestRefused("needs_unmet", "the request speaks of another incarnation of the notebook")
-        if self._room.unsafe and method.role != "view":
+        if self._room.unsafe and method.needs_journal:
             raise RequestRefused(
                 "unsafe", f"nothing can be journaled: {self._room.unsafe}", hint="free some disk space"
             )
@@ -283,14 +286,20 @@ class Requests:
         outcome.waiting.clear()
 
     def _answer(self, channel: NotebookChannel, id_: str, outcome: _Outcome) -> None:
-        if outcome.error is not None:
-            error = outcome.error
-            if error.code == "unsafe":  # the barrier is closed: this answer must not wait for it
-                channel.connection.fail(id_, error)
-            else:
-                self._room.log.after_commit(lambda: channel.connection.fail(id_, error))
+        error = outcome.error
+        if error is not None and error.code == "unsafe":
+            channel.connection.fail(id_, error)  # the barrier is closed: this answer must not wait for it
+        elif error is not None:
+            self._release(outcome, lambda: channel.connection.fail(id_, error))
         else:
-            self._room.log.after_commit(lambda: channel.connection.respond(id_, outcome.ok))
+            self._release(outcome, lambda: channel.connection.respond(id_, outcome.ok))
+
+    def _release(self, outcome: _Outcome, action: Callable[[], None]) -> None:
+        """Answer after the commit; while there is none, what does not depend on the journal at once."""
+        if self._room.unsafe and not outcome.waits_for_journal:
+            action()
+        else:
+            self._room.log.after_commit(action)
 
     def _remember(self, id_: str, outcome: _Outcome) -> None:
         self._outcomes[id_] = outcome

@@ -180,7 +180,11 @@ class RoomJournal:
 
     def report_rescued(self, seq: int, size: int) -> None:
         self.failure = None
-        self.report_committed(seq, size)
+        self.backlog_bytes -= size
+        self.committed = max(self.committed, seq)
+        self._wake()
+        if self.on_committed is not None:  # also when nothing waited: the room is safe again
+            self.on_committed(self.committed)
         self.report_durable(seq)
 
     def report_log_bytes(self, doc: str, log_bytes: int, snapshot_bytes: int) -> None:

@@ -38,8 +38,10 @@ async def test_a_full_disk_stops_acknowledgement_and_nothing_is_lost(monkeypatch
         one.type(key, "unsafe ")
         await one.until(lambda: any("journaled" in str(event.data) for event in one.events), "the notice")
         with pytest.raises(RefusedError) as caught:
-            await one.request("save")
+            await one.request("clear_outputs")
         assert caught.value.code == "unsafe"
+        await one.request("save")  # the file is the safest place that is left
+        assert "unsafe x" in path.read_text()
         assert two.sources() == ["x"]
         assert one.status.journaled_n < one.session.sent_n
         full = False
