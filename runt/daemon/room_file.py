@@ -221,6 +221,9 @@ class RoomFile:
             await self.save()
         except (StoreError, OSError, NotebookFileError) as error:
             log.warning("room %s: autosave failed: %s", self.room.id, error)
+        except Exception:
+            # A bug of ours: R says so, and the room must still be able to close.
+            log.exception("room %s: autosave failed", self.room.id)
 
     # -- saving -----------------------------------------------------------------------------------
 
@@ -244,7 +247,8 @@ class RoomFile:
                 return
             try:
                 await self._save_to(self.path, self.saved.disk_hash or None)
-            except (StoreError, OSError, NotebookFileError) as error:
+            except Exception as error:
+                # Not only what a disk does: also a bug of ours in one output must be seen and tried again.
                 self.schedule.failed(self.room.loop.time())
                 self._show_error(_one_line(error))
                 self._set_timer()

@@ -120,3 +120,25 @@ async def test_one_clock_per_unused_room(here: DaemonInLoop) -> None:
     rooms.linger(room)
     assert first.cancelled()
     assert list(rooms._lingering) == [room.id]
+
+
+async def test_a_notebook_that_cannot_be_formatted_is_said_and_its_room_closes(
+    here: DaemonInLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug met by one notebook's content leaves its edits in the journal, and the room can be opened again."""
+
+    def fail(*_: Any) -> None:
+        raise RecursionError("too deep")
+
+    path = here.notebook("a.ipynb", "x")
+    client = await here.join(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(room_file, "format_notebook", fail)
+        client.type(client.keys()[0], "kept ")
+        await client.until(lambda: "too deep" in client.runtime.file.error, "the error")
+        await here.stop()
+    await here.start()
+    again = await here.join(path)
+    assert again.sources() == ["kept x"]
+    await again.request("save")
+    await again.until(lambda: not again.runtime.file.error, "the end of the error")
