@@ -210,6 +210,8 @@ class Runs:
 
     async def restore(self) -> Run | None:
         """Find line and running run in R and in the journal; returns the running one."""
+        for execution in reversed(await self._room.journal.recent_executions(REMEMBERED_EXECUTIONS)):
+            self._remember(execution)
         for run in await self._running_in_document():
             if self._queue.running is None:
                 self._queue.resume(run)

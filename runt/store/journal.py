@@ -113,6 +113,10 @@ class RoomJournal:
         """The row as committed. Raises `StoreError`."""
         return await self._writer.read_execution(self, id)
 
+    async def recent_executions(self, count: int) -> list[str]:
+        """The ids of the last `count` executions that were committed, newest first. Raises `StoreError`."""
+        return await self._writer.read_recent_executions(self, count)
+
     async def flush(self, durable: bool = False) -> None:
         """Return when all appended so far is committed (or durable). Raises `StoreError` if it cannot be."""
         if (self.durable if durable else self.committed) >= self._seq:

@@ -96,6 +96,14 @@ class RoomDatabase:
             raise
         return int(left)
 
+    def recent_executions(self, count: int) -> list[str]:
+        """Ids, the one that changed last first. Raises `StoreError`."""
+        query = "SELECT id FROM executions ORDER BY rowid DESC LIMIT ?"
+        try:
+            return [str(id) for (id,) in self._connection.execute(query, (count,))]
+        except sqlite3.Error as error:
+            raise from_sqlite_error(error, self.path, "read") from error
+
     def execution(self, id: str) -> ExecutionRow | None:
         """Raises `StoreError`."""
         query = "SELECT body, crc FROM executions WHERE id = ?"

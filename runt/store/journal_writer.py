@@ -171,6 +171,10 @@ class JournalWriter:
 
         return await self._call(room, read)
 
+    async def read_recent_executions(self, journal: RoomJournal, count: int) -> list[str]:
+        room = self._rooms[journal]
+        return await self._call(room, lambda: room.database.recent_executions(count))
+
     async def rescue(
         self, journal: RoomJournal, snapshots: dict[str, bytes], side: dict[str, bytes], seq: int
     ) -> None:

@@ -409,3 +409,19 @@ async def test_a_failed_save_is_shown_until_it_succeeds(here: DaemonInLoop) -> N
     await client.request("save")
     await client.until(lambda: not client.runtime.file.error, "the error to go")
     assert json.loads(path.read_text())["cells"][0]["source"] == ["yx"]
+
+
+async def test_a_run_that_was_accepted_before_a_restart_does_not_run_again(here: DaemonInLoop) -> None:
+    """An execute that is sent again to the next daemon runs nothing, though its cell was run again meanwhile."""
+    path = here.notebook("a.ipynb", "n = globals().get('n', 0) + 1; print(n)")
+    client = await here.join(path)
+    key = client.keys()[0]
+    first = str(uuid.uuid4())
+    await client.execute(key, ids=[first])
+    await client.until(lambda: (view := client.runtime.execution(key)) and view.ended, "the first run")
+    assert await client.run(key) == ["ok"]
+    await here.restart()
+    again = await here.join(path)
+    assert await again.execute(key, ids=[first]) == [first]
+    assert await again.run(key) == ["ok"]
+    assert again.printed(key) == "3\n"
