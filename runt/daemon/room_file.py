@@ -24,6 +24,7 @@ from runt.daemon.autosave import SaveSchedule
 from runt.daemon.notebook_writing import Formatted, format_notebook
 from runt.daemon.refusals import RequestRefused
 from runt.daemon.room_loading import MARKS, DiskMerge, Put, encode_mark, merge_disk
+from runt.daemon.saved_state import BASES, ChangeCounts, SavedState
 from runt.errors import FileChanged, NotebookFileError, StoreError
 from runt.notebook.ipynb import FileNotebook
 from runt.store.atomic_file import read_file, write_file
@@ -35,39 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Side values: N as it was last saved, and as it is being saved.
-BASES = ("base", "base2")
 MERGE_ATTEMPTS = 3  # a file that changes again during each merge is left for the next save
-
-
-class SavedState(msgspec.Struct, frozen=True):
-    """How far the file is, as kept in the journal. ``n`` and ``r`` count changes of this room's life.
-
-    ``mark`` names the place in the journal's updates up to which N is as saved. Without one, ``base`` names
-    the side value that holds N as saved.
-    """
-
-    disk_hash: str = ""
-    n: int = 0
-    r: int = 0
-    base: str = BASES[0]
-    mark: str = ""
-
-
-@dataclass(slots=True)
-class ChangeCounts:
-    """How many changes of the notebook and of outputs this room has seen; kept in the journal."""
-
-    n: int = 0
-    r: int = 0
-
-    def encode(self) -> bytes:
-        return b"%d %d" % (self.n, self.r)
-
-    @classmethod
-    def decode(cls, data: bytes) -> ChangeCounts:
-        n, _, r = data.partition(b" ")
-        return cls(int(n), int(r))
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -19,7 +19,7 @@ import msgspec
 from runt.daemon.kernel_room import KernelRoom
 from runt.daemon.refusals import RequestRefused
 from runt.daemon.room import Room
-from runt.daemon.room_file import BASES, ChangeCounts, RoomFile, SavedState
+from runt.daemon.room_file import RoomFile
 from runt.daemon.room_loading import (
     DiskMerge,
     LoadedDocuments,
@@ -31,6 +31,7 @@ from runt.daemon.room_loading import (
     restore,
     salvage,
 )
+from runt.daemon.saved_state import BASES, ChangeCounts, SavedState
 from runt.errors import DamagedUpdate, StoreError
 from runt.notebook.ipynb import FileNotebook
 from runt.notebook.manifests import BlobRef
