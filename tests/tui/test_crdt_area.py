@@ -293,3 +293,17 @@ async def _press(area: CrdtArea, key: str) -> None:
     from textual.events import Key
 
     await area.press(Key(key, None))
+
+
+async def test_ctrl_home_and_end_go_to_the_ends_of_the_cell() -> None:
+    """And with Shift they select on the way."""
+    app = TwoEditors("a = 1\n\nb = 2")
+    async with app.run_test():
+        area = app.areas[0]
+        await _press(area, "ctrl+end")
+        assert area.cursor_location == (2, 5)
+        await _press(area, "ctrl+home")
+        assert area.cursor_location == (0, 0)
+        assert area.selection.is_empty
+        await _press(area, "ctrl+shift+end")
+        assert area.selected_text == "a = 1\n\nb = 2"

@@ -282,6 +282,10 @@ class CrdtArea(OpenTextArea):
                 self._change_lines(indentation.dedented(self._selected_lines(), INDENT_COLUMNS))
             case "ctrl+slash" | "ctrl+underscore":
                 self.toggle_comment()
+            case "ctrl+home" | "ctrl+end" | "ctrl+shift+home" | "ctrl+shift+end":
+                self._steps.seal()
+                end = event.key.endswith("end")
+                self.move_cursor(self.document.end if end else (0, 0), select="shift" in event.key)
             case "backspace" if self._in_indentation():
                 row, column = self.cursor_location
                 self.delete((row, column - INDENT_COLUMNS), (row, column), maintain_selection_offset=False)
