@@ -48,6 +48,10 @@ from runt.tui.view.notebook_view import NotebookView
 NOTICE_S = 5.0
 # Below this many rows the title and the rules go.
 SHORT_ROWS = 20
+# Below this many columns the help lies over the notebook, which has no room beside it.
+NARROW_COLUMNS = 90
+# Commands that page the help while it is shown and there is more of it.
+HELP_PAGES = {"view.page_down": 1, "view.page_up": -1}
 
 
 class NotebookApp(TerminalApp[Farewell]):
@@ -57,9 +61,10 @@ class NotebookApp(TerminalApp[Farewell]):
     TITLE = "runt"
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    #body { height: 1fr; background: $background; }
+    #body { height: 1fr; background: $background; layers: default over; }
     NotebookView { width: 1fr; height: 1fr; }
     .short #title, .short RuleLine { display: none; }
+    .narrow HelpPanel { layer: over; width: 100%; border: none; }
     """
 
     def __init__(
@@ -234,7 +239,10 @@ class NotebookApp(TerminalApp[Farewell]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Leave out lines on a short screen."""
-        self.screen.set_class(event.size.height < SHORT_ROWS, "short")
+        # Those below a palette or dialog are seen again.
+        for screen in self.screen_stack:
+            screen.set_class(event.size.height < SHORT_ROWS, "short")
+            screen.set_class(event.size.width < NARROW_COLUMNS, "narrow")
         self._changed()
 
     def write_graphics(self, data: bytes) -> None:
@@ -313,6 +321,9 @@ class NotebookApp(TerminalApp[Farewell]):
         if not command.available(now):
             self.say(f"{command.title.lower()}: {why_not(now)}")
             return
+        pages = HELP_PAGES.get(command.id, 0)
+        if pages and self.help_shown and self.query_one(HelpPanel).page(pages):
+            return
         handler = HANDLERS.get(command.id)
         if handler is None:
             await getattr(self, f"action_{command.id.replace('.', '_')}")()
@@ -329,6 +340,11 @@ class NotebookApp(TerminalApp[Farewell]):
     def help_shown(self) -> bool:
         """Whether the panel with the keys is on the screen."""
         return self.is_running and bool(self.query(HelpPanel))
+
+    async def close_help(self) -> None:
+        """Take the panel with the keys away if it is there."""
+        if self.help_shown:
+            await self.action_app_help()
 
     async def action_app_help(self) -> None:
         """Show or hide the keys of the present mode."""

@@ -307,6 +307,20 @@ def shown_key(key: str) -> str:
     return "+".join([*(modifier.title() for modifier in modifiers), last])
 
 
+SHORT_KEY_CELLS = 5
+"""Keys that arrive in every terminal have short names: ``F5``, ``^J``, ``Space``."""
+
+
+def shown_keys_apart(command: Command, mode: Mode) -> tuple[str, str]:
+    """Return the key that works in every terminal and the other one (empty if there is none), as people write
+    them."""
+    shown = sorted(
+        (shown_key(key) for key in command.keys_in(mode)), key=lambda name: len(name) > SHORT_KEY_CELLS
+    )
+    first, second, *_ = [*shown, "", ""]
+    return first, second
+
+
 def shown_keys(command: Command, mode: Mode = Mode.COMMAND) -> str:
     """Return the keys of a command in a mode, most telling first."""
     return "  ".join(shown_key(key) for key in command.keys_in(mode))

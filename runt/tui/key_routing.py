@@ -36,6 +36,8 @@ class KeyHost(Protocol):
 
     async def run_binding_of(self, widget: Widget, key: str) -> bool: ...
 
+    async def close_help(self) -> None: ...
+
     def say(self, text: str) -> None: ...
 
 
@@ -86,6 +88,8 @@ class KeyRouting:
             await self._host.run_command(found)
         elif desk is not None and mode is Mode.EDIT and not isinstance(found, Pending):
             await self._type(desk, event)
+        elif event.key == "escape" and not waited:
+            await self._host.close_help()
         elif event.key == "ctrl+c":
             self._host.say("ii interrupts the kernel · c copies a cell · ^Q leaves")
         if waited or isinstance(found, Pending):

@@ -18,12 +18,20 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from runt.terminal.widths import cell_width, truncate
-from runt.tui.commands import GROUPS, Command, in_mode, shown_keys
+from runt.tui.commands import GROUPS, Command, in_mode, shown_keys, shown_keys_apart
 from runt.tui.situation import Situation
 
 PALETTE_CELLS = 72
+FRAME_CELLS = 6
+"""Border and padding: what a row cannot use. The scroll bar lies over the last cell of the keys."""
+
+TITLE_CELLS = 28
+"""Width that the longest titles take; what is beside them goes first on a narrow screen."""
+
 KEYS_CELLS = 20
+FIRST_KEY_CELLS = 6
 STATE_CELLS = 14
+NO_MATCH = "no command matches"
 
 
 class Palette(ModalScreen[str | None]):
@@ -52,6 +60,8 @@ class Palette(ModalScreen[str | None]):
     def __init__(self, now: Situation) -> None:
         super().__init__()
         self._now = now
+        self._filled_for = 0
+        """Columns of the screen that the rows were made for."""
 
     def compose(self) -> ComposeResult:
         """A line to type in, and the list."""
@@ -68,17 +78,32 @@ class Palette(ModalScreen[str | None]):
         self._fill("")
         self.query_one(Input).focus()
 
+    def on_resize(self) -> None:
+        """Another width has room for other columns."""
+        if self._filled_for != self.app.size.width:
+            highlighted = self.query_one(OptionList).highlighted
+            self._fill(self.query_one(Input).value)
+            self.query_one(OptionList).highlighted = highlighted
+
     def on_input_changed(self, event: Input.Changed) -> None:
         """Find again."""
         self._fill(event.value)
 
     def _fill(self, words: str) -> None:
         options = self.query_one(OptionList)
+        self._filled_for = self.app.size.width
         found = find_commands(words, self._now)
+        cells = min(PALETTE_CELLS, self.app.size.width) - FRAME_CELLS
         options.set_options(
-            Option(row_content(command, self._now), id=command.id, disabled=not command.available(self._now))
+            Option(
+                row_content(command, self._now, cells),
+                id=command.id,
+                disabled=not command.available(self._now),
+            )
             for command in found
         )
+        if not found:
+            options.set_options([Option(NO_MATCH, disabled=True)])
         options.highlighted = next(
             (at for at, command in enumerate(found) if command.available(self._now)), None
         )
@@ -136,14 +161,25 @@ def _rank(command: Command, wanted: Sequence[str]) -> int:
     return 0 if title.startswith(wanted[0]) else 1 if wanted[0] in title else 2
 
 
-def row_content(command: Command, now: Situation) -> Content:
-    """Return one row: title, state, keys; columns in cells."""
-    title_cells = PALETTE_CELLS - 6 - KEYS_CELLS - STATE_CELLS
-    title = truncate(command.title, title_cells)
-    state = truncate(command.state(now), STATE_CELLS - 1)
-    keys = truncate(shown_keys(command, now.mode), KEYS_CELLS)
+def row_content(command: Command, now: Situation, cells: int) -> Content:
+    """Return one row of ``cells``: title, state, keys. Where that is too wide the state goes, then all keys but the
+    one that works in every terminal."""
+    keys_cells, state_cells = KEYS_CELLS, STATE_CELLS
+    if cells < TITLE_CELLS + STATE_CELLS + KEYS_CELLS:
+        state_cells = 0
+    keys = shown_keys(command, now.mode)
+    if cells < TITLE_CELLS + KEYS_CELLS:
+        keys_cells = FIRST_KEY_CELLS
+        keys, _ = shown_keys_apart(command, now.mode)
+    title_cells = max(0, cells - state_cells - keys_cells)
     return Content.assemble(
-        title + " " * (title_cells - cell_width(title)),
-        (state + " " * (STATE_CELLS - cell_width(state)), "$foreground 50%"),
-        (keys, "$text-primary"),
+        _column(command.title, title_cells),
+        (_column(command.state(now), state_cells), "$foreground 50%"),
+        (truncate(keys, keys_cells - 1), "$text-primary"),
     )
+
+
+def _column(text: str, cells: int) -> str:
+    """Return text as a column of ``cells``, the last of them blank."""
+    cut = truncate(text, cells - 1, mark="…")
+    return cut + " " * (cells - cell_width(cut))

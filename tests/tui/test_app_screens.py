@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from textual.events import MouseScrollDown
 from textual.strip import Strip
 
 from runt.notebook.notebook_document import NewCell
 from runt.tui.app import NotebookApp
 from runt.tui.bar_line import Piece, total_width
+from runt.tui.commands import BY_ID
 from runt.tui.keymap import Keymap, Pending
 from runt.tui.session import NotebookSession
 from runt.tui.situation import Mode, Person, Situation
@@ -263,3 +265,97 @@ async def test_a_short_screen_says_the_kernels_state_in_the_bottom_line() -> Non
         await screen.pilot.resize_terminal(60, 30)
         await screen.press()
         assert not screen.status.rstrip().endswith("busy")
+
+
+# -- help and palette on small screens -------------------------------------------
+
+
+def on_screen(screen: Screen) -> list[str]:
+    return grids.screen_lines(screen.app)
+
+
+async def test_help_that_does_not_fit_says_so_and_is_paged() -> None:
+    """At 40 rows the last row tells that there is more; PgDn shows it; the notebook beside it stays."""
+    async with opened(CELLS, size=(120, 40)) as screen:
+        await scene(screen)
+        await screen.press("f1")
+        notebook = [row[:60] for row in on_screen(screen)]
+        assert on_screen(screen)[-3].endswith("… more: PgDn · ^P lists every command")
+        assert not any("Paint the screen again" in row for row in on_screen(screen))
+        await screen.press("pagedown")
+        assert any("Paint the screen again" in row for row in on_screen(screen))
+        assert on_screen(screen)[-3].endswith("… more: PgUp · ^P lists every command")
+        await screen.press("pageup")
+        assert any("Run cell and go to the next" in row for row in on_screen(screen))
+        assert [row[:60] for row in on_screen(screen)] == notebook
+        await screen.pilot._post_mouse_events([MouseScrollDown], offset=(110, 10))
+        await screen.press()
+        assert not any("Command mode" in row for row in on_screen(screen))
+        await screen.press("escape")
+        assert not screen.app.help_shown
+        await screen.press("enter", "f1", "escape")
+        assert screen.mode is Mode.COMMAND
+        assert screen.app.help_shown
+
+
+async def test_pages_are_the_notebooks_when_all_of_the_help_fits() -> None:
+    """PgDn scrolls what has more to show."""
+    async with opened(["x = 1\n" * 100], size=(120, 70)) as screen:
+        await screen.press("f1", "pagedown")
+        assert screen.app.desk is not None
+        assert screen.app.desk.view.scroll_y > 0
+
+
+async def test_help_on_a_narrow_screen_lies_over_the_notebook() -> None:
+    """It has the whole width, no word is cut, and the notebook below it keeps its rows."""
+    async with opened(CELLS, size=(60, 15)) as screen:
+        await scene(screen)
+        before = on_screen(screen)
+        await screen.press("f1")
+        assert on_screen(screen)[0].strip().startswith("Command mode")
+        assert screen.app.desk is not None
+        assert screen.app.desk.view.size.width == 60
+        await screen.pilot.resize_terminal(40, 15)
+        await screen.press()
+        assert " F5    Shift+Enter  Run cell and go …" in [row.rstrip() for row in on_screen(screen)]
+        await screen.pilot.resize_terminal(60, 15)
+        await screen.press("escape")
+        assert on_screen(screen) == before
+
+
+@pytest.mark.parametrize(
+    ("width", "row"),
+    [
+        (100, "│ Run cell and go to the next                   Shift+Enter  F5        │"),
+        (60, "│ Run cell and go to the next       Shift+Enter  F5        │"),
+        (45, "│ Run cell and go to the next      F5       │"),
+        (30, "│ Run cell and go … F5       │"),
+    ],
+)
+async def test_palette_rows_never_wrap(width: int, row: str) -> None:
+    """Where it is narrow the state goes first, then all keys but one."""
+    async with opened(CELLS, size=(width, 30)) as screen:
+        await screen.press("ctrl+p")
+        shown = [line.strip() for line in on_screen(screen) if line.strip().startswith("│ ")]
+        assert row in shown
+        beginnings = {command.title[:10].strip() for command in BY_ID.values()}
+        assert len(shown) > 10
+        assert {line[2:12].strip() for line in shown[2:]} <= beginnings
+
+
+async def test_a_palette_without_a_match_says_so() -> None:
+    """One dim row, which cannot be chosen."""
+    async with opened(CELLS) as screen:
+        await screen.press("ctrl+p", *"zzzz")
+        assert any("no command matches" in row for row in on_screen(screen))
+        await screen.press("enter")
+        assert len(screen.app.screen_stack) == 1
+
+
+async def test_a_resize_below_the_palette_is_not_forgotten() -> None:
+    """The title comes back on a taller screen although the palette was open."""
+    async with opened(CELLS, size=(60, 15)) as screen:
+        await screen.press("ctrl+p")
+        await screen.pilot.resize_terminal(100, 30)
+        await screen.press("escape")
+        assert "analysis.ipynb" in on_screen(screen)[0]
