@@ -71,6 +71,8 @@ async def test_a_lost_probe_is_repeated_after_a_restart(
     client = await here.join(path)
     key = client.keys()[0]
     await client.run(key)
+    tasks = next(iter(here.daemon.rooms)).tasks._tasks
+    await until(lambda: not any("probe" in task.get_name() for task in tasks), "the end of the first probing")
     lost: list[bool] = []
     probe = KernelProcess.probe
 

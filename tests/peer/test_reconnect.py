@@ -313,7 +313,12 @@ async def test_a_living_daemon_that_closes_hellos_is_not_called_dead(
     notebook = await scene.open()
     assert closed == 4
     assert sources(notebook) == room.sources()
-    assert scene.daemon.starts == 1
+    seen = events_of(notebook)
+    await scene.daemon.kill()  # one death, not five
+    await until(lambda: "reconnecting" in states(seen), "the loss to be noticed")
+    await until(lambda: notebook.status.state != "reconnecting", "the outcome")
+    assert notebook.status.state == "connected"
+    assert scene.daemon.starts == 2
 
 
 async def test_a_daemon_that_never_answers_a_hello_is_given_up(
