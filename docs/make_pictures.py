@@ -22,8 +22,8 @@ from tests.harness.house import House  # noqa: E402
 COLUMNS, ROWS = 104, 42
 
 
-async def picture(path: Path, target: Path) -> None:
-    """Run the notebook in the app, go to its outputs, and write what is on the screen as a PNG."""
+async def screenshot(path: Path) -> str:
+    """Run the notebook in the app, go to its outputs, and return what is on the screen as SVG."""
     from runt.peer.client import Client
     from runt.tui.app import NotebookApp
     from runt.tui.run import TEXTUAL_ENVIRONMENT
@@ -43,13 +43,17 @@ async def picture(path: Path, target: Path) -> None:
                 await pilot.pause(0.1)
             await pilot.press("G", "k", "k", "k")
             await pilot.pause(6.0)  # notices and names have gone
-            svg = app.export_screenshot()
-    # The SVG names a font of the web; matplotlib brings one that is on every machine.
-    svg = svg.replace("Fira Code", "DejaVu Sans Mono")
+            return app.export_screenshot()
+
+
+def write_png(svg: str, target: Path) -> None:
+    """Draw the SVG, which names a font of the web, with the one that matplotlib brings to every machine."""
     fonts = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")
-    target.write_bytes(
-        bytes(resvg_py.svg_to_bytes(svg_string=svg, font_dirs=[fonts], monospace_family="DejaVu Sans Mono"))
+    family = "DejaVu Sans Mono"
+    png = resvg_py.svg_to_bytes(
+        svg_string=svg.replace("Fira Code", family), font_dirs=[fonts], monospace_family=family
     )
+    target.write_bytes(bytes(png))
 
 
 def main() -> None:
@@ -59,7 +63,7 @@ def main() -> None:
         )
         notebook = house.path("tour.ipynb")
         shutil.copy(ROOT / "examples" / "tour.ipynb", notebook)
-        asyncio.run(picture(notebook, ROOT / "docs" / "images" / "tour.png"))
+        write_png(asyncio.run(screenshot(notebook)), ROOT / "docs" / "images" / "tour.png")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ class RoomFile:
         if self.unsaved != self._unsaved_shown:
             self._unsaved_shown = self.unsaved
             with self.room.runtime_changes() as writer:
-                writer.set_file(unsaved="1" if self.unsaved else None)
+                writer.set_file(unsaved=self.unsaved)
 
     def start(self) -> None:
         """Begin to watch the clock; a room that was restored with unsaved changes saves them soon."""

@@ -236,12 +236,12 @@ class RuntimeWriter:
 
 
 def _set_fields(target: Map[Any], fields: dict[str, Any], known: frozenset[str]) -> None:
-    """Write what differs; numbers become text. Checks first, so that nothing is written halfway."""
+    """Write what differs; numbers become text, False is absence. Checks first: nothing is written halfway."""
     unknown = fields.keys() - known
     if unknown:
         raise TypeError(f"unknown fields: {', '.join(sorted(unknown))}")
     for name, value in fields.items():
-        if value is None:
+        if value is None or value is False:
             if name in target:
                 del target[name]
             continue
@@ -251,6 +251,8 @@ def _set_fields(target: Map[Any], fields: dict[str, Any], known: frozenset[str])
 
 
 def _stored(value: Any) -> str:
+    if value is True:
+        return "1"
     return text.clean(value) if isinstance(value, str) else repr(value)
 
 

@@ -276,7 +276,7 @@ def test_cat_needs_no_daemon(house: House) -> None:
 
 
 def test_an_untitled_notebook_is_found_again_by_its_handle(house: House) -> None:
-    """What `runt ls` and the farewell call it opens it, also after the daemon was restarted; its kernel can be stopped."""
+    """What `runt ls` and the farewell call it opens it, also after a restart of the daemon; saving names it."""
     with Terminal(house, "new") as terminal:
         terminal.wait_for("idle")
         terminal.press("enter")
