@@ -75,6 +75,7 @@ class KernelRoom:
         self._records = KernelRecords(room, put, blobs, self._effect, self.runs.keep, self._folded)
         self._kernel: KernelProcess | None = None
         self._pid = 0
+        self._directory = ""  # name of the directory of the kernel that we have, start or give up
         self._lock = asyncio.Lock()  # one start, restart or shutdown at a time
         self._starting: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
@@ -94,6 +95,10 @@ class KernelRoom:
             or self.runs.running is not None
             or bool(self.runs.waiting)
         )
+
+    def owns(self, directory: str) -> bool:
+        """Whether the kernel directory of that name is ours: in use, or being made."""
+        return directory == self._directory
 
     @property
     def has_supervisor(self) -> bool:
@@ -239,6 +244,7 @@ class KernelRoom:
         self._records.reset()
         self._replay_end = None
         self._set_kernel(name=spec.name, language=spec.language, supervisor=directory.name, env_source="")
+        self._directory = directory.name
         # In the journal before it exists, so that no supervisor is ever forgotten.
         self._room.log.side("kernel", directory.name.encode())
         self._records.journal()
@@ -356,6 +362,8 @@ class KernelRoom:
             log.warning("room %s: the kernel's directory stays: %s", self._room.id, error.message)
             return
         await asyncio.to_thread(remove_kernel, directory, self._places.kernel_sockets)
+        if self.owns(directory.name):
+            self._directory = ""
 
     def _set_kernel(self, **fields: str | None) -> None:
         with self._room.runtime_changes() as writer:
@@ -510,7 +518,7 @@ class KernelRoom:
             self._records.restore(side["fold"])
         if running is not None and running.execution not in self._records.state.executions:
             self._records.begin(running.execution, running.cell)
-        name = side.get("kernel", b"").decode()
+        name = self._directory = side.get("kernel", b"").decode()
         directory = self._places.supervisors / (name or f"{self._room.id}.none")
         if running is None and not await asyncio.to_thread(was_started, directory):
             if name or self.alive:

@@ -215,7 +215,7 @@ class RoomFile:
                 self.schedule.begun()
                 return
             try:
-                await self._save_to(self.path, self.saved.disk_hash or None)
+                await self._save_to(self.path, self.saved.disk_hash or None, unnoted=explicit)
             except Exception as error:
                 # Not only what a disk does: also a bug of ours in one output must be seen and tried again.
                 self.schedule.failed(self.room.loop.time())
@@ -223,10 +223,10 @@ class RoomFile:
                 self._set_timer()
                 raise
 
-    async def _save_to(self, path: Path, expected: str | None) -> None:
+    async def _save_to(self, path: Path, expected: str | None, *, unnoted: bool = True) -> None:
         for attempt in range(MERGE_ATTEMPTS):
             try:
-                await self._write(path, expected)
+                await self._write(path, expected, unnoted=unnoted)
                 return
             except FileChanged:
                 if attempt == MERGE_ATTEMPTS - 1:
@@ -234,7 +234,7 @@ class RoomFile:
                 changed = await self._merge_disk(path)
                 expected = changed or None
 
-    async def _write(self, path: Path, expected: str | None) -> None:
+    async def _write(self, path: Path, expected: str | None, *, unnoted: bool = True) -> None:
         began = time.monotonic()
         notebook = self.room.notebook.update_since()
         runtime = self.room.runtime.update_since()
@@ -245,7 +245,7 @@ class RoomFile:
         )
         self._saving = msgspec.structs.replace(self._saving[0], disk_hash=formatted.disk_hash), notebook
         if not formatted.unchanged:
-            await self._announce(self._saving[0])
+            await self._announce(self._saving[0], unnoted=unnoted)
             await asyncio.to_thread(
                 write_file, path, formatted.data, expected_sha256=expected, mode=self.new_mode
             )
@@ -266,7 +266,7 @@ class RoomFile:
         other = BASES[1] if self.saved.base == BASES[0] else BASES[0]
         return msgspec.structs.replace(now, base=other, mark=self._set_mark())
 
-    async def _announce(self, saving: SavedState) -> None:
+    async def _announce(self, saving: SavedState, *, unnoted: bool) -> None:
         """Put into the journal what is about to be in the file.
 
         Else a daemon that is killed after the write would find a version that it does not know, and merge its
@@ -277,7 +277,10 @@ class RoomFile:
         try:
             await self.room.journal.flush()
         except StoreError as error:
-            # Then the file is the safest place that is left.
+            # What the journal lacks the clients keep: by itself it need not go into the file, where after a
+            # kill it would count as somebody else's. For a person the file is the safest place that is left.
+            if not unnoted:
+                raise
             log.warning("room %s: saved without a note in the journal: %s", self.room.id, error)
 
     def _set_saved(self, saved: SavedState, base: bytes) -> None:

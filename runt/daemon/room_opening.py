@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from runt.daemon.kernel_remains import remove_kernel
 from runt.daemon.kernel_room import KernelRoom
 from runt.daemon.refusals import RequestRefused
 from runt.daemon.room import Room
@@ -300,14 +301,22 @@ class RoomOpener:
     # -- kernels that run -------------------------------------------------------------------------
 
     async def adopt_all(self) -> None:
-        """Open the room of every supervisor that runs, so that its kernel's output is taken in."""
+        """Open the room of every supervisor that runs, so that its kernel's output is taken in.
+
+        One that its room does not know is left from a daemon that was killed while it removed it, or the
+        room's journal was damaged.
+        """
         if not self._places.supervisors.is_dir():
             return
         names = await asyncio.to_thread(_directory_names, self._places.supervisors)
         for name in names:
             id_ = name.partition(".")[0]
             try:
-                await self.rooms.open_id(str(uuid.UUID(id_)))
+                room = await self.rooms.open_id(str(uuid.UUID(id_)))
+                if not room.kernel.owns(name):
+                    log.warning("kernel directory %s: no notebook knows this kernel, so it is ended", name)
+                    directory = self._places.supervisors / name
+                    await asyncio.to_thread(remove_kernel, directory, self._places.kernel_sockets)
             except (RequestRefused, ValueError, StoreError, OSError) as error:
                 log.warning("kernel directory %s cannot be adopted: %s", name, error)
             except Exception:

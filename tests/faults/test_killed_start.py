@@ -76,3 +76,19 @@ async def test_a_run_whose_daemon_died_while_it_started_the_kernel_is_done(
     assert effect.read_text() == "x"
     await until(lambda: len(supervisors(daemon)) == 1, "the end of the supervisor that was left over")
     assert len(kernel_files(daemon, "*")) == 1
+
+
+async def test_a_kernel_that_no_journal_knows_is_ended() -> None:
+    """The journal of a room is lost, its kernel is not: the next daemon ends it and removes what it left."""
+    async with DaemonProcess() as daemon:
+        path = daemon.notebook("a.ipynb", "1")
+        client = await daemon.join(path)
+        assert await client.run(client.keys()[0]) == ["ok"]
+        await daemon.kill()
+        for file in daemon.places.rooms.iterdir():
+            file.unlink()
+        await daemon.start()
+        await until(lambda: not list(daemon.places.supervisors.iterdir()), "the kernel's directory to go")
+        again = await daemon.join(path)
+        assert again.sources() == ["1"]
+        assert again.runtime.kernel.state == "none"
