@@ -7,6 +7,7 @@ import signal
 
 import nbformat
 
+from runt.store.pending import PendingFile
 from tests.harness.house import House, wait_until
 from tests.harness.notebooks import write_notebook
 from tests.harness.terminal import Terminal
@@ -30,6 +31,12 @@ def wait_saved(path: object, index: int, lines: list[str]) -> None:
     """Wait until the file holds exactly these lines as output of the cell."""
     wait_until(lambda: len(saved_lines(path, index)) >= len(lines), "the output in the file")
     assert saved_lines(path, index) == lines
+
+
+def pending_updates(house: House) -> list[bytes]:
+    """What terminals have kept on disk for the daemon."""
+    rooms = (house.root / "state").glob("pending/*")
+    return [update for room in rooms for file in PendingFile.list(room) for update in file.read()]
 
 
 def kernel_pid(house: House) -> int:
@@ -117,7 +124,7 @@ def test_an_edit_made_while_the_daemon_was_away_survives_the_terminal(house: Hou
         )
         terminal.press("enter", "end", "2", "3")
         terminal.wait_for("a = 123")
-        wait_until(lambda: list((house.root / "state").glob("pending/*/*")), "the pending edit on disk")
+        wait_until(lambda: len(pending_updates(house)) >= 2, "both pending edits on disk")
         terminal.kill()
     with Terminal(house, str(path)) as terminal:
         terminal.wait_for("a = 123")
