@@ -67,7 +67,7 @@ async def test_a_save_does_not_journal_the_notebook_again(
         await client.request("save")
     await client.request("durable")
     assert sum(sizes) < 10_000
-    assert client.status.journaled_n == client.session.sent_n
+    await until(lambda: client.status.journaled_n == client.session.sent_n, "the acknowledgement")
 
 
 @pytest.mark.parametrize("kept", ["", "before the save", "after the save", "after the edit"])
