@@ -16,8 +16,6 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from runt.tui.type_ahead import type_ahead
-
 if TYPE_CHECKING:
     from runt.peer.client import Client
     from runt.peer.notebook import Notebook
@@ -48,8 +46,7 @@ def run_notebook(path: str | None, *, new: bool = False, room: str | None = None
         os.environ.setdefault(name, value)
     # Imports make many objects and no garbage: collecting meanwhile costs a sixth of the time to first paint.
     gc.disable()
-    with type_ahead():
-        return asyncio.run(_run(path, new, room))
+    return asyncio.run(_run(path, new, room))
 
 
 async def _run(path: str | None, new: bool, room: str | None) -> int:
