@@ -207,7 +207,7 @@ class SmallDaemon:
         self.starts = 0
         self._server: asyncio.Server | None = None
 
-    def add_room(self, path: str | None = "/work/a.ipynb", sources: tuple[str, ...] = ()) -> SmallRoom:
+    def add_room(self, path: str | None = "/notebooks/a.ipynb", sources: tuple[str, ...] = ()) -> SmallRoom:
         room = SmallRoom(path)
         for index, source in enumerate(sources):
             room.document.insert_cell(index, "code", source, origin="load")
@@ -280,7 +280,7 @@ class Scene:
         self._clients.append(client)
         return client
 
-    async def open(self, path: str = "/work/a.ipynb", name: str = "someone") -> Notebook:
+    async def open(self, path: str = "/notebooks/a.ipynb", name: str = "someone") -> Notebook:
         return await self.client(name).open_notebook(path)
 
     async def close(self) -> None:

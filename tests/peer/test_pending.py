@@ -115,7 +115,7 @@ from runt.store.places import Places
 
 async def main():
     async with Client("child", Places.under(Path(sys.argv[1]))) as client:
-        notebook = await client.open_notebook("/work/a.ipynb")
+        notebook = await client.open_notebook("/notebooks/a.ipynb")
         print("opened", flush=True)
         while notebook.status.state != "stopped":
             await asyncio.sleep(0.01)

@@ -21,7 +21,7 @@ async def test_opening_brings_the_content(scene: Scene) -> None:
     room = scene.daemon.add_room(sources=("a = 1", "π = 3"))
     notebook = await scene.open()
     assert sources(notebook) == ["a = 1", "π = 3"]
-    assert (notebook.room, notebook.path) == (room.id, "/work/a.ipynb")
+    assert (notebook.room, notebook.path) == (room.id, "/notebooks/a.ipynb")
     assert notebook.status.state == "connected"
     assert notebook.document.epoch == room.document.epoch
     assert notebook.runtime.epoch == room.runtime.epoch
@@ -30,7 +30,7 @@ async def test_opening_brings_the_content(scene: Scene) -> None:
 async def test_a_refused_notebook_says_why(scene: Scene) -> None:
     """A refusal is a RequestError with its code, and leaves no connection behind."""
     with pytest.raises(RequestError) as caught:
-        await scene.open("/work/absent.ipynb")
+        await scene.open("/notebooks/absent.ipynb")
     assert caught.value.code == "not_found"
     await until(lambda: not scene.daemon.connections, "the connection to end")
 
@@ -196,7 +196,7 @@ async def test_an_observer_that_fails_costs_no_sync(scene: Scene) -> None:
 async def test_who_only_looks_cannot_write(scene: Scene) -> None:
     """A notebook opened with the role ``view`` refuses to be written through the API."""
     scene.daemon.add_room(sources=("a",))
-    notebook = await scene.client().open_notebook("/work/a.ipynb", role="view")
+    notebook = await scene.client().open_notebook("/notebooks/a.ipynb", role="view")
     with pytest.raises(RequestError) as caught:
         await notebook.cells.create("b")
     assert caught.value.code == "role"
