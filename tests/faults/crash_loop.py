@@ -143,7 +143,14 @@ class Peer:
             self.retry()
             return self.notebook.status.state == "connected" and not self.waiting
 
-        await until(settled, f"{self.books.name} to be connected and acknowledged")
+        while True:
+            await until(settled, f"{self.books.name} to be connected and acknowledged")
+            try:
+                await self.notebook.synced()  # an answer: the loss of a daemon is not seen at once
+            except ConnectionLost:
+                continue
+            if not self.waiting:
+                return
 
 
 class CrashLoop:
