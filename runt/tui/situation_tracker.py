@@ -106,6 +106,8 @@ class SituationTracker:
     def _waiting(self) -> int:
         """How many changes wait for longer than it takes to send them: a change is no news, a delay is."""
         status = self._session.status
+        if not status.waiting:
+            self._delayed = False
         return status.waiting if status.state != "connected" or self._delayed else 0
 
     def running_cell(self) -> int:

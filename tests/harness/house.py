@@ -51,6 +51,8 @@ class House:
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("RUNT_", "XDG_", "PYTHONDONTWRITE", "TMUX", "TEXTUAL"))
+            # Tests that run side by side are given the size of the runner's terminal; a terminal of ours has its own.
+            and name not in ("COLUMNS", "LINES")
         }
         self.environment = kept | {
             MARK: self.root.name,
