@@ -145,14 +145,23 @@ async def test_a_run_survives_kill_9_of_the_daemon(daemon: DaemonProcess) -> Non
 
 async def test_a_run_that_ended_while_no_daemon_was_there_is_complete(daemon: DaemonProcess) -> None:
     """The supervisor kept it; the next daemon folds it and saves the file without any client."""
-    path = daemon.notebook("a.ipynb", "import time\ntime.sleep(0.5)\nprint('done')")
+    go, over = daemon.work / "go", daemon.work / "over"
+    path = daemon.notebook(
+        "a.ipynb",
+        "import pathlib, time\n"
+        f"while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)\n"
+        "print('en' + 'ded', flush=True)\n"
+        f"pathlib.Path({str(over)!r}).touch()",
+    )
     client = await daemon.join(path)
     await client.execute(client.keys()[0])
     await client.until(lambda: client.runtime.kernel.activity == "busy", "the start of the run")
     await daemon.kill()
-    await asyncio.sleep(1)  # not a wait for a condition: nobody is there who could tell
+    go.touch()
+    await until(over.exists, "the end of the run")
+    assert "ended" not in path.read_text()
     assert await daemon.start() == "ready"
-    await until(lambda: "done" in path.read_text(), "the output in the file")
+    await until(lambda: "ended" in path.read_text(), "the output in the file")
 
 
 async def test_a_run_in_the_instant_of_the_kill_runs_exactly_once(daemon: DaemonProcess) -> None:
